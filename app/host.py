@@ -1,0 +1,57 @@
+"""The seam between the web and whatever supervises: four methods and no worker object.
+
+Another kind of host (a remote one) is one more implementation of `Host`; the web layer does not change.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from supervisor_core.journal import Cursor, Entry, Gap, Snapshot
+from supervisor_core.logs import LogStore
+from supervisor_core.messages import Order, Receipt
+from supervisor_core.supervisor import Supervisor
+
+
+class Host(Protocol):
+    """One supervised host."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def logs(self) -> LogStore: ...
+
+    def now(self) -> float:
+        """The host's own clock, in seconds since the epoch."""
+        ...
+
+    def snapshot(self) -> Snapshot: ...
+
+    def follow(self, cursor: Cursor) -> AsyncIterator[list[Entry] | Gap]:
+        """What came after `cursor` (of this boot); ends when the host leaves."""
+        ...
+
+    async def tell(self, order: Order) -> Receipt:
+        """Gives an order. Raises `Refused` with the reason; then nothing changed."""
+        ...
+
+
+class LocalHost:
+    """The supervisor in this process."""
+
+    def __init__(self, name: str, supervisor: Supervisor, logs: LogStore) -> None:
+        self.name = name
+        self.logs = logs
+        self._supervisor = supervisor
+
+    def now(self) -> float:
+        return self._supervisor.clock.now()
+
+    def snapshot(self) -> Snapshot:
+        return self._supervisor.journal.snapshot()
+
+    def follow(self, cursor: Cursor) -> AsyncIterator[list[Entry] | Gap]:
+        return self._supervisor.journal.follow(cursor.seq)
+
+    async def tell(self, order: Order) -> Receipt:
+        return self._supervisor.tell(order)

@@ -1,0 +1,1 @@
+"""An asyncio supervisor for workers: coroutines, functions and programs. Standard library only."""

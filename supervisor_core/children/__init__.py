@@ -1,0 +1,104 @@
+"""The contract between the shell and whatever owns processes.
+
+Implementations: `local` (inside this process), `fake` (on command, for tests of this and of other programs), later
+`client` (the keeper). One contract suite, `tests/children/test_contract.py`, runs against each of them.
+
+Three facts end a run and come in any order: the leader's exit, the end of its output, the emptiness of its tree.
+None waits for another. All callbacks and futures belong to the event loop that called `spawn`.
+"""
+
+from asyncio import Future
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+Output = Callable[[str, bytes], None]
+"""Called as (stream, bytes) in the loop's thread; b"" once at the end of each stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended: an exit status or a signal number; both None with a `reason` when nobody could know."""
+
+    code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """One program to run. `argv[0]` is looked up on the PATH of `environment`, unless it has a slash.
+
+    `environment` is complete: nothing is added to it. `stdin` is a descriptor to give to the child (the caller keeps
+    and closes its own copy), None for an empty input. Output goes to the spawner's log store under
+    (worker, stream, run), or to `output` when that is given (spawners inside this process only).
+    """
+
+    worker: str
+    run: int
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str = "."
+    stdin: int | None = None
+    merge_stderr: bool = False
+    output: Output | None = None
+
+
+class Child(Protocol):
+    """One live run of a program."""
+
+    @property
+    def pid(self) -> int: ...
+
+    leader_exited: "Future[Ended]"
+    """The main process's own end."""
+
+    output_ended: "Future[None]"
+    """No writer holds its output any more, or it was given up after the tree was empty."""
+
+    exited: "Future[Ended]"
+    """Nothing of the tree is left; the leader's end."""
+
+    def signal(self, number: int, *, tree: bool = False) -> None:
+        """Sends to the leader or to all; does nothing when it is gone."""
+        ...
+
+    def kill_tree(self) -> None:
+        """KILL to everything, again and again until nothing is left; `exited` tells when. May be called twice."""
+        ...
+
+    def left(self) -> tuple[int, ...]:
+        """The pids of the tree that are alive now, leader included."""
+        ...
+
+
+class Spawner(Protocol):
+    """Owns processes and their output."""
+
+    async def spawn(self, request: LaunchRequest) -> Child:
+        """Returns when exec has succeeded.
+
+        Raises `CannotStart` with one sentence when it did not; then nothing of it is left. Cancelling leaves
+        nothing behind either.
+        """
+        ...
+
+    def attach(self, worker: str, run: int) -> Child | None:
+        """The child of a run that lived on while nobody looked; None when there is none."""
+        ...
+
+    def live(self) -> list[tuple[str, int, int]]:
+        """All runs that are alive, as (worker, run, pid)."""
+        ...
+
+    def note(self, worker: str, data: bytes) -> None:
+        """Keeps an opaque note a worker; it is written when this returns."""
+        ...
+
+    def notes(self) -> Mapping[str, bytes]:
+        """The notes as last written, also by an earlier process."""
+        ...
+
+    async def aclose(self) -> None:
+        """Lets go of everything; kills what is left."""
+        ...

@@ -1,0 +1,259 @@
+"""The nouns: what the user wants (`WorkerSpec`) and what is (`Status`).
+
+Frozen dataclasses only. They are replaced, never changed, so any thread may read any of them. No behaviour lives
+here beyond what follows from the fields alone; decisions are in `policy.py`, `graph.py` and `machine.py`.
+
+Known wart: `Program` describes a command of the config file and means nothing to the machine; it stands here because
+`plan.py` compares specs field by field and because the spec is what is stored, sent and shown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+EMPTY: Mapping[str, str] = {}
+
+
+class State(StrEnum):
+    """Where a worker is in its life. `ready` and `health` are fields of their own."""
+
+    BLOCKED = "blocked"
+    STARTING = "starting"
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    STOPPING = "stopping"
+    KILLING = "killing"
+    STOPPED = "stopped"
+    DONE = "done"
+    FAILED = "failed"
+
+
+LIVE = frozenset({State.STARTING, State.RUNNING, State.STOPPING, State.KILLING})
+"""The states in which a run exists."""
+
+REST = frozenset({State.STOPPED, State.DONE, State.FAILED})
+"""The states that no timer leaves: only an order does."""
+
+
+class Phase(StrEnum):
+    """The life of a supervisor."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    LEAVING = "leaving"
+    OVER = "over"
+
+
+class Health(StrEnum):
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+class Condition(StrEnum):
+    """What a requirement must have reached before its dependent may start."""
+
+    READY = "ready"
+    STARTED = "started"
+    HEALTHY = "healthy"
+    COMPLETED = "completed"
+    COMPLETED_SUCCESSFULLY = "completed_successfully"
+
+
+class Follow(StrEnum):
+    """What a running dependent does when the run that it started with is gone."""
+
+    IGNORE = "ignore"
+    RESTART = "restart"
+    STOP = "stop"
+
+
+class RestartWhen(StrEnum):
+    """After which ends a worker is started again."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on_failure"
+    NEVER = "never"
+
+
+class OnGiveUp(StrEnum):
+    """What happens when no further try is allowed: to this worker alone, or to the whole supervisor."""
+
+    FAIL = "fail"
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    name: str
+    condition: Condition = Condition.READY
+    follow: Follow = Follow.IGNORE
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """When and how often a worker is tried again. Times in seconds.
+
+    The delay before try n is `backoff_initial * backoff_factor ** (n - 1)`, at most `backoff_max`, spread by
+    plus or minus `jitter` (a fraction). `max_restarts` tries within `window`; 0 means without limit.
+    Being up for `stable_after` clears the count.
+    """
+
+    restart: RestartWhen = RestartWhen.NEVER
+    success_exit_codes: frozenset[int] = frozenset({0})
+    backoff_initial: float = 0.1
+    backoff_max: float = 3.0
+    backoff_factor: float = 2.0
+    jitter: float = 0.0
+    max_restarts: int = 0
+    window: float = 600.0
+    stable_after: float = 10.0
+    on_give_up: OnGiveUp = OnGiveUp.SHUTDOWN
+
+
+@dataclass(frozen=True, slots=True)
+class StopPolicy:
+    """How a run is ended: signals in order, each with the seconds it is given; then KILL to the whole tree.
+
+    `kill_timeout` is the time after which a killed run counts as stuck (at the second time).
+    A coroutine has no signals: the first step asks it to leave, the last one cancels it.
+    """
+
+    steps: tuple[tuple[str, float], ...] = (("TERM", 10.0),)
+    kill_timeout: float = 2.0
+
+    @property
+    def timeout(self) -> float:
+        """Seconds from the request to the kill."""
+        return sum(seconds for _, seconds in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A command of the config file, as the spawner needs it; every path absolute, every value expanded.
+
+    `environment` holds only what the file sets (after `env_file`, which is read before); `inherit` says what comes
+    from our own environment: all, nothing, or the named ones. `shell` means that `argv` is `/bin/sh -c TEXT` and
+    that signals go to the whole tree. Without a ready probe, ready means: the leader stayed up `start_seconds`.
+    """
+
+    argv: tuple[str, ...]
+    shell: bool = False
+    directory: str = "."
+    environment: Mapping[str, str] = field(default_factory=dict)
+    inherit: bool | tuple[str, ...] = True
+    venv: str | None = None
+    start_seconds: float = 1.0
+    redirect_stderr: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What the user wants of one worker.
+
+    `ready_probe`: the work says by itself when it is ready, so mere survival never counts as ready.
+    `one_shot`: an order to start it is answered when it is done, not when it is ready.
+    `source` is where it was written, as `file:line`.
+    """
+
+    name: str
+    requires: tuple[Requirement, ...] = ()
+    restart: RestartPolicy = RestartPolicy()
+    stop: StopPolicy = StopPolicy()
+    start_timeout: float | None = None
+    ready_probe: bool = False
+    autostart: bool = True
+    essential: bool = False
+    daemon: bool = False
+    one_shot: bool = False
+    program: Program | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    origin: str = "config"
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How one run ended. `code` and `signal` are both None when it never started or when nobody could know.
+
+    `reason` is one sentence for a person. `permanent` means that another try cannot help (a missing program).
+    `at` is in seconds since the epoch. `by` names who ended it: a person, `policy`, `dependency`, or "" for itself.
+    """
+
+    run: int
+    code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    at: float = 0.0
+    by: str = ""
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """One unmet requirement, in words."""
+
+    worker: str
+    condition: Condition
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All that is known about one worker after one change. Times in seconds since the epoch (`clock.py`).
+
+    `wanted` is what was asked for, `state` what is. At most one `deadline` exists at any time. `restarting` is the
+    id of the operation that will be answered by the next run. `stuck`: killed twice and still there.
+    `leader_gone` is the number of descendants left when the main process went first, else None.
+    """
+
+    spec: WorkerSpec
+    state: State = State.STOPPED
+    wanted: bool = False
+    ready: bool = False
+    health: Health = Health.UNKNOWN
+    run: int = 0
+    pid: int | None = None
+    since: float = 0.0
+    deadline: float | None = None
+    blocked_on: tuple[Blocker, ...] = ()
+    waiting_for: tuple[str, ...] = ()
+    dependents: tuple[str, ...] = ()
+    failures: int = 0
+    restarts: int = 0
+    last_exit: Exit | None = None
+    restarting: str | None = None
+    blame: str | None = None
+    stuck: bool = False
+    removing: bool = False
+    cycling: bool = False
+    leader_gone: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def live(self) -> bool:
+        return self.state in LIVE
+
+    def __repr__(self) -> str:
+        """One readable line; tests and logs use it."""
+        words = [f"{self.name}: {self.state}"]
+        if self.run:
+            words.append(f"run {self.run}")
+        if self.pid is not None:
+            words.append(f"pid {self.pid}")
+        flags = [name for name in ("ready", "stuck", "removing", "cycling") if getattr(self, name)]
+        words += flags
+        if not self.wanted:
+            words.append("not wanted")
+        if self.failures:
+            words.append(f"failures {self.failures}")
+        if self.blocked_on:
+            words.append("waits for " + ", ".join(f"{b.worker} ({b.why})" for b in self.blocked_on))
+        if self.waiting_for:
+            words.append("held by " + ", ".join(self.waiting_for))
+        return f"<{' · '.join(words)}>"
