@@ -1,1 +1,4 @@
-"""Quarterdeck, the service around `supervisor_core`. Only relative imports in here: the wheel calls it `quarterdeck`."""
+"""Quarterdeck, the service around `supervisor_core`; the wheel calls this package `quarterdeck`.
+
+Hence only relative imports of its own modules.
+"""

@@ -6,10 +6,11 @@ Another kind of host (a remote one) is one more implementation of `Host`; the we
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from supervisor_core.supervisor import Supervisor
+
 from supervisor_core.journal import Cursor, Entry, Gap, Snapshot
 from supervisor_core.logs import LogStore
 from supervisor_core.messages import Order, Receipt
-from supervisor_core.supervisor import Supervisor
 
 
 class Host(Protocol):
