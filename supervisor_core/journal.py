@@ -6,11 +6,13 @@ never replayed into the machine: the operating system is the truth.
 """
 
 import asyncio
+import itertools
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
+from .flag import post
 from .messages import Changed, Event, PhaseChanged, Removed
 from .model import Phase
 
@@ -48,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The entries from `start` to `end`, both included, are no longer there."""
+    """The entries from `start` to `end`, both included, are not to be had."""
 
     start: int
     end: int
@@ -75,7 +77,7 @@ class Journal:
         self._latest: dict[str, Entry] = {}
         self._phase = Phase.IDLE
         self._closed = False
-        self._sleepers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._sleepers: set[_Sleeper] = set()
 
     @property
     def cursor(self) -> Cursor:
@@ -85,10 +87,11 @@ class Journal:
     def closed(self) -> bool:
         return self._closed
 
-    def append(self, event: Event) -> Entry:
+    def append(self, event: Event, at: float | None = None) -> Entry:
+        """Adds one event, at `at` (seconds since the epoch; default now); also after `close`, for later readers."""
         with self._lock:
             self._seq += 1
-            entry = Entry(self._seq, self._now(), event)
+            entry = Entry(self._seq, self._now() if at is None else at, event)
             self._ring.append(entry)
             match event:
                 case Changed():
@@ -101,7 +104,7 @@ class Journal:
         return entry
 
     def close(self) -> None:
-        """No more entries will come: followers get what is left and end."""
+        """Ends every follower, once it got what is there by then."""
         with self._lock:
             self._closed = True
             self._wake()
@@ -117,36 +120,53 @@ class Journal:
             if after + 1 < oldest:
                 return Gap(after + 1, oldest - 1)
             skip = after + 1 - oldest
-            return [self._ring[i] for i in range(skip, min(len(self._ring), skip + limit))]
+            return list(itertools.islice(self._ring, skip, skip + limit))
 
     async def follow(self, after: int) -> AsyncIterator[list[Entry] | Gap]:
         """Yields batches from strictly after number `after` until the journal is closed.
 
-        After a `Gap` it goes on from now: take a snapshot and judge by that.
+        After a `Gap`, which reaches up to now, it goes on from now: take a snapshot and judge by that.
         """
-        sleeper = (asyncio.get_running_loop(), asyncio.Event())
+        sleeper = _Sleeper(asyncio.get_running_loop())
         with self._lock:
             self._sleepers.add(sleeper)
         try:
             while True:
-                sleeper[1].clear()
+                sleeper.rearm()  # before looking: what comes from here on rings
                 closed = self._closed
                 found = self.entries(after)
                 if isinstance(found, Gap):
-                    after = self._seq
-                    yield found
+                    start, after = found.start, self._seq
+                    yield Gap(start, after)
                 elif found:
                     after = found[-1].seq
                     yield found
                 elif closed:
                     return
                 else:
-                    await sleeper[1].wait()
+                    await sleeper.bell.wait()
         finally:
             with self._lock:
                 self._sleepers.discard(sleeper)
 
     def _wake(self) -> None:
-        for loop, event in self._sleepers:
-            if not event.is_set() and not loop.is_closed():
-                loop.call_soon_threadsafe(event.set)
+        for sleeper in self._sleepers:
+            sleeper.ring()
+
+
+class _Sleeper:
+    """One follower that waits in its loop. Many rings before it looks again cost one wake-up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.bell = asyncio.Event()
+        self.rung = False
+
+    def rearm(self) -> None:
+        self.rung = False
+        self.bell.clear()
+
+    def ring(self) -> None:
+        if not self.rung:
+            self.rung = True  # before the hop: the follower may look again at once
+            post(self.loop, self.bell.set)
