@@ -1,0 +1,120 @@
+"""What follows from decisions, in the loop: actions performed a slice at a time, and one timer for what is due.
+
+`enqueue` is called under the supervisor's lock from any thread and only takes note; everything else happens in a turn
+of the loop. Nothing runs unless something happened or is due.
+"""
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .errors import CannotStart
+from .flag import post
+from .messages import Action, Interrupt, KillRun, Launch, SendSignal
+from .model import WorkerSpec
+from .process import Process
+from .runs import Run, exit_of
+from .worker import Work
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+SLICE = 32
+"""Actions performed in one turn, so that a thousand launches do not hold the loop."""
+
+
+class Launcher:
+    def __init__(self, supervisor: "Supervisor") -> None:
+        self._supervisor = supervisor
+        self._lock = supervisor.lock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._variables = contextvars.Context()
+        self._actions: deque[Action] = deque()
+        self._runs: dict[str, Run] = {}
+        self._turning = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+        self._left = False
+
+    def enter(self) -> None:
+        """Belongs to the running loop from now on."""
+        self._loop = asyncio.get_running_loop()
+        self._variables = contextvars.copy_context()
+
+    def leave(self) -> None:
+        """Lets no timer fire any more."""
+        self._left = True
+        self._arm()
+
+    def enqueue(self, actions: Iterable[Action]) -> None:
+        """Takes actions and sees to it that a turn comes, also without any: the timer may have to move."""
+        self._actions.extend(actions)
+        if self._loop is not None and not self._turning:
+            self._turning = True
+            post(self._loop, self._turn)
+
+    def forget(self, run: Run) -> None:
+        """Takes note that a run has ended."""
+        if self._runs.get(run.name) is run:
+            del self._runs[run.name]
+
+    def _turn(self) -> None:
+        with self._lock:
+            self._turning = False
+            for _ in range(min(SLICE, len(self._actions))):
+                self._perform(self._actions.popleft())
+        self._supervisor.settle_words()
+        with self._lock:
+            if self._actions:
+                self.enqueue(())
+            self._arm()
+
+    def _perform(self, action: Action) -> None:
+        if isinstance(action, Launch):
+            self._launch(action)
+            return
+        run = self._runs.get(action.name)
+        if run is None or run.number != action.run:
+            return  # it has ended meanwhile
+        self._supervisor.narrator.acting(action)
+        match action:
+            case Interrupt():
+                run.interrupt()
+            case KillRun():
+                run.kill()
+            case SendSignal(signal=signal, tree=tree):
+                run.signal(signal, tree)
+
+    def _launch(self, action: Launch) -> None:
+        assert self._loop is not None
+        worker = self._supervisor.worker(action.spec)
+        work = worker.work if action.spec.program is None else self._program(action.spec)
+        process = Process(self._supervisor, worker, action.run)
+        run = self._runs[action.name] = Run(process, work, self._supervisor.run_over)
+        try:
+            run.start(self._loop, self._variables)
+        except RuntimeError as error:
+            refusal = CannotStart(f"no thread is to be had: {error}", permanent=False)
+            self._supervisor.run_over(run, exit_of(action.run, None, refusal), refusal)
+
+    def _program(self, spec: WorkerSpec) -> Work:
+        from .cmd import program  # here because most embedding programs run no processes
+
+        return program(spec, self._supervisor.spawner)
+
+    def _arm(self) -> None:
+        due = None if self._left else self._supervisor.next_due()
+        if due == self._due or self._loop is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due, self._timer = due, None
+        if due is not None:
+            self._timer = self._loop.call_later(max(0.0, due - self._supervisor.clock.now()), self._ring)
+
+    def _ring(self) -> None:
+        self._due = self._timer = None
+        self._supervisor.time_has_come()
+        self._turn()

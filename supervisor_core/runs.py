@@ -1,0 +1,132 @@
+"""One live run: the task or thread of a work, and how its end becomes an `Exit`.
+
+Plain tasks with done callbacks: a task that is cancelled before its first step runs no `finally`, and a group of tasks
+would wait for ever for a coroutine that swallows its cancellation. Nothing that a work raises gets past this file.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from .calling import is_async, start_thread
+from .children import Ended
+from .errors import CannotStart, CommandError
+from .flag import post
+from .model import Exit
+from .process import Process
+from .worker import Work
+
+CANCELLED = "cancelled"
+
+WhenOver = Callable[["Run", Exit, BaseException | None], None]
+
+
+class Run:
+    """The work of one launch. `over` is called once, from the loop or from the thread of a plain function."""
+
+    def __init__(self, process: Process, work: Work, over: WhenOver) -> None:
+        self.process = process
+        self.name = process.worker.name
+        self.number = process.run
+        self._work = work
+        self._over = over
+        self._task: asyncio.Task[tuple[Any, BaseException | None]] | None = None
+        self._killed = False
+
+    def start(self, loop: asyncio.AbstractEventLoop, variables: contextvars.Context) -> None:
+        """Starts it; `variables` is the context that it gets a copy of."""
+        if is_async(self._work):
+            self._start_task(loop, variables, _guarded(self._work, self.process))
+        else:
+            start_thread(f"worker {self.name}", lambda: self._thread(loop, variables))
+
+    def interrupt(self) -> None:
+        self.process._interrupt()
+
+    def kill(self) -> None:
+        """Cancels the task. A thread cannot be cancelled: it stays until it sees the signal."""
+        self._killed = True
+        self.interrupt()
+        if self._task is not None:
+            self._task.cancel()
+
+    def signal(self, name: str, tree: bool) -> None:
+        self.process._signal(name, tree)
+
+    def _start_task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        variables: contextvars.Context,
+        body: Coroutine[Any, Any, tuple[Any, BaseException | None]],
+    ) -> None:
+        self._task = loop.create_task(body, name=self.name, context=variables.copy())
+        self._task.add_done_callback(self._task_done)
+        if self._killed:
+            self._task.cancel()
+
+    def _task_done(self, task: "asyncio.Task[tuple[Any, BaseException | None]]") -> None:
+        if task.cancelled():
+            self._over(self, Exit(self.number, code=1, reason=CANCELLED), asyncio.CancelledError(CANCELLED))
+        else:
+            result, error = task.result()
+            self._over(self, exit_of(self.number, result, error), error)
+
+    def _thread(self, loop: asyncio.AbstractEventLoop, variables: contextvars.Context) -> None:
+        result, error = None, None
+        try:
+            result = variables.copy().run(self._work, self.process)
+        except BaseException as raised:
+            error = raised
+        if asyncio.iscoroutine(result):  # a lambda around a coroutine function: its run goes on in the loop
+            body = _awaited(result)
+            if post(loop, self._start_task, loop, variables, body):
+                return
+            body.close()
+        self._over(self, exit_of(self.number, result, error), error)
+
+
+async def _guarded(work: Work, process: Process) -> tuple[Any, BaseException | None]:
+    try:
+        return await work(process), None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # SystemExit too: raised out of a task it would end the loop
+        return None, error
+
+
+async def _awaited(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return await coroutine, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return None, error
+
+
+def exit_of(run: int, result: Any, error: BaseException | None) -> Exit:
+    """What a work's result or exception means as an exit status; the machine adds when and by whom."""
+    match error:
+        case None if isinstance(result, Ended):
+            return Exit(run, code=result.code, signal=result.signal, reason=result.reason)
+        case None:
+            return Exit(run, code=0)
+        case CannotStart():
+            return Exit(run, reason=text_of(error), permanent=error.permanent)
+        case CommandError(returncode=int(code)) if code < 0:
+            return Exit(run, signal=-code, reason=text_of(error))
+        case CommandError(returncode=code):
+            return Exit(run, code=code, reason=text_of(error))
+        case SystemExit(code=None | 0):
+            return Exit(run, code=0)
+        case SystemExit(code=int(code)):
+            return Exit(run, code=code, reason=text_of(error))
+    return Exit(run, code=1, reason=text_of(error))
+
+
+def text_of(error: BaseException) -> str:
+    """The exception's own words, or its name when it has none."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # its __str__ is the user's code as well
+        return type(error).__name__
