@@ -193,11 +193,12 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """One unmet requirement, in words."""
+    """One unmet requirement, in words. `for_good`: nothing that is under way will ever meet it, only an order."""
 
     worker: str
     condition: Condition
     why: str
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)
