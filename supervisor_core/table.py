@@ -1,4 +1,4 @@
-'''States × causes as data: the whole life of a worker on one page.
+"""States × causes as data: the whole life of a worker on one page.
 
 Rules of this file:
 
@@ -24,7 +24,7 @@ end), **B** note the blame, **J** join: the order gets the operation that is und
 
 Known wart: "(J while restarting)" in *starting × restart* is a condition after all: then the run is not interrupted,
 because it is the very run that the earlier restart waits for. Everywhere else J only concerns the operation's id.
-'''  # noqa: E501
+"""  # noqa: E501
 
 from collections.abc import Mapping
 from dataclasses import dataclass

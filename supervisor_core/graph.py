@@ -1,0 +1,233 @@
+"""Pure questions about who requires whom: circles, blockers, live dependents, closures, the order of requirement.
+
+Edges are the `requires` of the specs. An edge is *held* by its dependent while that runs when its condition is one of
+`HOLDING` (ready, started, healthy): a target is not let go under it. The completed kinds hold nothing.
+
+Known wart: a target that is blocked itself is told by the root of its trouble only, so that the words of a long chain
+stay short.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from .model import REST, Blocker, Condition, Health, Requirement, RestartPolicy, State, Status, WorkerSpec
+from .policy import words_of
+
+Requires = Mapping[str, tuple[Requirement, ...]]
+
+HOLDING = frozenset({Condition.READY, Condition.STARTED, Condition.HEALTHY})
+UP = frozenset({State.STARTING, State.RUNNING})
+
+
+class Graph:
+    """The edges as they are now, both ways, and the level of each worker: above all that it requires.
+
+    `levels` orders the work of settle: what is required comes first. A name that nobody has is no node.
+    """
+
+    def __init__(self) -> None:
+        self.requires: dict[str, tuple[Requirement, ...]] = {}
+        self.dependents: dict[str, tuple[Requirement, ...]] = {}
+        self.levels: dict[str, int] = {}
+
+    def copy(self) -> "Graph":
+        other = Graph()
+        other.requires, other.dependents = self.requires.copy(), self.dependents.copy()
+        other.levels = self.levels.copy()
+        return other
+
+    def put(self, name: str, requires: tuple[Requirement, ...]) -> None:
+        """Sets what a worker requires. The caller has checked that no circle comes of it."""
+        self._unlink(name)
+        self.requires[name] = requires
+        for edge in requires:
+            back = Requirement(name, edge.condition, edge.follow)
+            self.dependents[edge.name] = (*self.dependents.get(edge.name, ()), back)
+        self._raise_levels(name)
+
+    def drop(self, name: str) -> None:
+        """Forgets a worker; the edges to it stay, since its dependents still name it."""
+        self._unlink(name)
+        self.requires.pop(name, None)
+        self.levels.pop(name, None)
+
+    def _unlink(self, name: str) -> None:
+        for edge in self.requires.get(name, ()):
+            left = tuple(back for back in self.dependents.get(edge.name, ()) if back.name != name)
+            if left:
+                self.dependents[edge.name] = left
+            else:
+                self.dependents.pop(edge.name, None)
+
+    def _raise_levels(self, name: str) -> None:
+        todo = [name]
+        while todo:
+            name = todo.pop()
+            level = max((self.levels.get(edge.name, 0) + 1 for edge in self.requires[name]), default=0)
+            if self.levels.get(name) != level:
+                self.levels[name] = level
+                todo += [back.name for back in self.dependents.get(name, ())]
+
+
+def requires_of(specs: Iterable[WorkerSpec]) -> dict[str, tuple[Requirement, ...]]:
+    return {spec.name: spec.requires for spec in specs}
+
+
+def circle(requires: Requires, start: str | None = None) -> tuple[str, ...]:
+    """A circle of requirements as a path that begins and ends with the same name; empty when there is none.
+
+    With `start` only circles that can be reached from there are looked for.
+    """
+    done: set[str] = set()
+    for root in [start] if start is not None else list(requires):
+        path: dict[str, Iterable[str]] = {root: iter([edge.name for edge in requires.get(root, ())])}
+        while path:
+            name, rest = next(reversed(path.items()))
+            found = next((target for target in rest if target in requires and target not in done), None)
+            if found is None:
+                done.add(name)
+                path.popitem()
+            elif found in path:
+                names = list(path)
+                return (*names[names.index(found) :], found)
+            else:
+                path[found] = iter([edge.name for edge in requires[found]])
+    return ()
+
+
+def path_in_words(path: Iterable[str]) -> str:
+    """A circle for a person: "a requires b requires a"."""
+    return " requires ".join(path)
+
+
+def closure(start: str, edges: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+    """All that can be reached from `start` over `edges`, without it, nearest first."""
+    found: dict[str, None] = {start: None}
+    todo = [start]
+    for name in todo:
+        for other in edges(name):
+            if other not in found:
+                found[other] = None
+                todo.append(other)
+    del found[start]
+    return tuple(found)
+
+
+def order(requires: Requires) -> tuple[str, ...]:
+    """Every worker after all that it requires, else in the order given. There must be no circle."""
+    graph = Graph()
+    for name, edges in requires.items():
+        graph.put(name, edges)
+    return tuple(sorted(requires, key=graph.levels.__getitem__))
+
+
+def live_dependents(name: str, graph: Graph, statuses: Mapping[str, Status]) -> tuple[str, ...]:
+    """Those that hold `name`: live, not stuck, with a holding edge to it."""
+    return tuple(
+        back.name
+        for back in graph.dependents.get(name, ())
+        if back.condition in HOLDING and statuses[back.name].live and not statuses[back.name].stuck
+    )
+
+
+# ---------------------------------------------------------------- blockers
+
+
+def wanted(status: Status) -> bool:
+    return status.wanted and not status.removing
+
+
+def met(edge: Requirement, target: Status | None) -> bool:
+    """Whether a requirement is satisfied. What is not wanted, cycling or being removed satisfies no holding edge."""
+    if target is None:
+        return False
+    if edge.condition not in HOLDING:
+        both = edge.condition is Condition.COMPLETED
+        return target.state is State.DONE or (both and target.state is State.FAILED)
+    if not wanted(target) or target.cycling or target.state not in UP:
+        return False
+    match edge.condition:
+        case Condition.STARTED:
+            return target.pid is not None or target.spec.program is None
+        case Condition.HEALTHY:
+            return target.health is Health.HEALTHY
+    return target.ready
+
+
+def blockers(requires: Iterable[Requirement], statuses: Mapping[str, Status]) -> tuple[Blocker, ...]:
+    """The unmet requirements, each with its reason."""
+    return tuple(
+        Blocker(edge.name, edge.condition, why(edge, target, statuses), for_good(target))
+        for edge in requires
+        if not met(edge, target := statuses.get(edge.name))
+    )
+
+
+def for_good(target: Status | None) -> bool:
+    """Whether an unmet requirement stays unmet until somebody gives an order."""
+    if target is None or not wanted(target) or target.state in REST or target.stuck:
+        return True
+    return target.state is State.BLOCKED and any(blocker.for_good for blocker in target.blocked_on)
+
+
+def why(edge: Requirement, target: Status | None, statuses: Mapping[str, Status]) -> str:
+    """Why a requirement is not met, in words that change only when the facts do (no countdowns)."""
+    name = edge.name
+    if target is None:
+        return f"there is no worker named {name}"
+    if target.stuck:
+        return f"{name} is stuck: it was killed and is still there"
+    if target.removing:
+        return f"{name} is being removed"
+    match target.state:
+        case State.STOPPED:
+            return f"{name} is stopped"
+        case State.DONE:
+            return f"{name} has ended: {words_of(target.last_exit)}"
+        case State.FAILED:
+            return f"{name} failed: {words_of(target.last_exit)}"
+        case State.BACKOFF:
+            return backoff_in_words(target)
+        case State.BLOCKED:
+            return why_blocked(target, statuses)
+        case State.KILLING:
+            return f"{name} is being killed"
+        case State.STOPPING if not target.wanted:
+            return f"{name} is being stopped"
+        case State.STOPPING:
+            return f"{name} is stopping, to start again"
+    return of_one_that_is_up(edge, target)
+
+
+def of_one_that_is_up(edge: Requirement, target: Status) -> str:
+    name = edge.name
+    if edge.condition not in HOLDING:
+        return f"{name} has not finished"
+    if not target.wanted:
+        return f"{name} is to be stopped"
+    if target.cycling:
+        return f"{name} is to be restarted"
+    if target.state is State.STARTING:
+        return f"{name} is starting"
+    return f"{name} is not {edge.condition}"
+
+
+def why_blocked(target: Status, statuses: Mapping[str, Status]) -> str:
+    """The trouble at the root of a chain of blocked workers. What is merely on its way is not told: it changes soon."""
+    name = target.name
+    while target.blocked_on:
+        blocker = next((each for each in target.blocked_on if each.for_good), target.blocked_on[0])
+        root = statuses.get(blocker.worker)
+        if root is None or root.state is not State.BLOCKED:
+            trouble = blocker.for_good or (root is not None and root.state is State.BACKOFF)
+            return f"{name} is blocked because {blocker.why}" if trouble else f"{name} waits for others"
+        target = root
+    return f"{name} waits for others"
+
+
+def backoff_in_words(target: Status) -> str:
+    """ "db is in back-off for 8 s: try 3 of 5, exit 1"."""
+    policy: RestartPolicy = target.spec.restart
+    limit = f" of {policy.max_restarts}" if policy.max_restarts else ""
+    length = f" for {(target.deadline or target.since) - target.since:.3g} s"
+    tries = f"try {target.failures}{limit}, " if target.failures else ""
+    return f"{target.name} is in back-off{length}: {tries}{words_of(target.last_exit)}"

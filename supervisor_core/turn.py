@@ -1,0 +1,300 @@
+"""One input being handled: a working copy of everything, and the one function that moves a worker.
+
+A turn begins with copies of the machine's dicts and is either taken over as a whole or thrown away, so an input that
+raises changes nothing. All values are frozen; copying the dicts is what a turn costs at least (some µs per thousand
+workers). `step` is the only place that assigns a state, and it does what the table's cell says.
+
+Known wart: `Memory` is a second record beside `Status`, for what no reader of the outside needs to know.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+from typing import Any
+
+from . import policy
+from .errors import IllegalInput
+from .graph import Graph
+from .messages import Action, Changed, Event, Interrupt, KillRun, Launch, PhaseChanged, Removed
+from .model import LIVE, REST, Exit, Health, Phase, Requirement, State, Status, WorkerSpec
+from .table import TABLE, Cause
+
+SHOWN_TO_DEPENDENTS = ("state", "wanted", "ready", "health", "run", "pid", "cycling", "removing", "stuck", "blocked_on")
+"""A change of one of these can change what a dependent may do or what it says about its wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the machine knows of one worker beyond its status.
+
+    `pending` is the spec that rules once the live run has ended. `interrupted`, `killed`, `overdue` (how often the kill
+    was waited for in vain), `leader`, `leader_ours` and `seen` (the run of each target at the launch) concern the live
+    run; `ordered`: start or restart was ordered while it was being ended. `stopper`: who asked for the end, from which
+    `ended_by` is filled once it is on its way. `old_run`: runs after this one are the new run of the restart.
+    `automatic`: the next launch is nobody's order.
+    """
+
+    pending: WorkerSpec | None = None
+    interrupted: Cause | None = None
+    killed: bool = False
+    overdue: int = 0
+    ordered: bool = False
+    leader: Exit | None = None
+    leader_ours: bool = False
+    seen: Mapping[str, int] = field(default_factory=dict)
+    tries: tuple[float, ...] = ()
+    stopper: str = ""
+    ended_by: str = ""
+    old_run: int = 0
+    automatic: bool = False
+
+
+FRESH_RUN: dict[str, Any] = {
+    "interrupted": None, "killed": False, "overdue": 0, "ordered": False, "leader": None, "leader_ours": False,
+    "ended_by": "", "automatic": False,
+}  # fmt: skip
+
+
+def busy(status: Status) -> bool:
+    """Whether the supervisor has to wait for this worker before it may end."""
+    return status.state not in REST and not status.stuck
+
+
+class Turn:
+    """The working copy. `told` are the workers that the order at hand speaks of, and who gave it."""
+
+    def __init__(
+        self,
+        statuses: dict[str, Status],
+        memories: dict[str, Memory],
+        graph: Graph,
+        last_runs: Mapping[str, int],
+        phase: Phase,
+        leaving_by: str,
+        now: float,
+        jitter: Callable[[], float],
+    ) -> None:
+        self.before = statuses
+        self.statuses = statuses.copy()
+        self.memories = memories.copy()
+        self.graph = graph
+        self.last_runs = last_runs
+        self.phase = phase
+        self.now = now
+        self.jitter = jitter
+        self.leaving_by = leaving_by
+        self.actions: list[Action] = []
+        self.phases: list[PhaseChanged] = []
+        self.causes: dict[str, list[str]] = {}
+        self.told: dict[str, str] = {}
+        self.forgotten: dict[str, int] = {}
+        self._own_graph = False
+        self._dirty: set[str] = set()
+        self._queue: list[tuple[int, str]] = []
+
+    @property
+    def leaving(self) -> bool:
+        return self.phase in (Phase.LEAVING, Phase.OVER)
+
+    # ------------------------------------------------------------ writing
+
+    def put(self, name: str, cause: str | None = None, **changes: Any) -> Status:
+        """Replaces fields of a status, notes the cause, and wakes all whom that may concern."""
+        old = self.statuses[name]
+        new = self.statuses[name] = replace(old, **changes)
+        self.causes.setdefault(name, [])
+        if cause is not None and cause not in self.causes[name]:
+            self.causes[name].append(cause)
+        self.wake(name)
+        if any(getattr(old, key) != getattr(new, key) for key in SHOWN_TO_DEPENDENTS if key in changes):
+            self.wake_dependents(name)
+        if (old.live, old.stuck) != (new.live, new.stuck):
+            self.wake_targets(name)
+        return new
+
+    def remember(self, name: str, **changes: Any) -> Memory:
+        memory = self.memories[name] = replace(self.memories[name], **changes)
+        return memory
+
+    def own_graph(self) -> Graph:
+        """The graph, to be changed."""
+        if not self._own_graph:
+            self.graph, self._own_graph = self.graph.copy(), True
+        return self.graph
+
+    def add(self, spec: WorkerSpec, status: Status) -> None:
+        """A worker that was not there; its run numbers go on where an earlier one of that name ended."""
+        name = spec.name
+        self.statuses[name] = replace(status, run=self.forgotten.get(name, self.last_runs.get(name, 0)))
+        self.memories[name] = Memory()
+        self.link(name, spec.requires)
+        self.show_dependents(name)
+        self.wake_dependents(name)
+
+    def remove(self, name: str) -> None:
+        status = self.statuses.pop(name)
+        del self.memories[name]
+        self.causes.setdefault(name, [])
+        self.forgotten[name] = status.run
+        self.own_graph().drop(name)
+        for edge in status.spec.requires:
+            self.show_dependents(edge.name)
+        self.wake_dependents(name)
+
+    def link(self, name: str, requires: tuple[Requirement, ...]) -> None:
+        """Sets whom a worker requires, and shows it to those who are and were required."""
+        graph = self.own_graph()
+        touched = {edge.name for edge in (*graph.requires.get(name, ()), *requires)}
+        graph.put(name, requires)
+        for target in sorted(touched):
+            self.show_dependents(target)
+            self.wake(target)
+        self.wake(name)
+
+    def show_dependents(self, name: str) -> None:
+        if name in self.statuses:
+            dependents = tuple(dict.fromkeys(back.name for back in self.graph.dependents.get(name, ())))
+            if dependents != self.statuses[name].dependents:
+                self.put(name, "dependents", dependents=dependents)
+
+    # ------------------------------------------------------------ whom settle has to look at
+
+    def wake(self, name: str) -> None:
+        if name in self.statuses and name not in self._dirty:
+            self._dirty.add(name)
+            heappush(self._queue, (self.graph.levels[name], name))
+
+    def wake_dependents(self, name: str) -> None:
+        for back in self.graph.dependents.get(name, ()):
+            self.wake(back.name)
+
+    def wake_targets(self, name: str) -> None:
+        for edge in self.graph.requires.get(name, ()):
+            self.wake(edge.name)
+
+    def wake_all(self) -> None:
+        for name in self.statuses:
+            self.wake(name)
+
+    def next_awake(self) -> str | None:
+        """The next worker to look at, in requirement order."""
+        while self._queue:
+            _, name = heappop(self._queue)
+            if name in self._dirty:
+                self._dirty.discard(name)
+                if name in self.statuses:
+                    return name
+        return None
+
+    # ------------------------------------------------------------ moving
+
+    def step(
+        self, name: str, cause: Cause, *, by: str = "", blame: str = "", counted: bool = True, **more: Any
+    ) -> Status:
+        """Does what the table's cell says. Raises `IllegalInput` when there is none.
+
+        `by` names who ends the run, if the cell does; `blame` is the sentence for a B cell; `counted` is false for an
+        end that is not a failure; `more` are further fields of the status that change with it.
+        """
+        status = self.statuses[name]
+        cell = TABLE[status.state].get(cause)
+        if cell is None:
+            raise IllegalInput(f"{name} is {status.state}: there is no {cause} for it")
+        marks = cell.marks
+        if "J" in marks and "I" in marks and status.restarting is not None:
+            return status
+        changes: dict[str, Any] = more
+        if "F" in marks:
+            changes["failures"] = 0
+            self.remember(name, tries=())
+        if "C" in marks and counted:
+            changes["failures"] = status.failures + 1
+            tries = (*self.memories[name].tries, self.now)
+            self.remember(name, tries=policy.recent(status.spec.restart, tries, self.now))
+        if "B" in marks:
+            changes["blame"] = blame
+        if "L" in marks:
+            self._launch(name, changes)
+        if "I" in marks:
+            self.actions.append(Interrupt(name, status.run))
+            self.remember(name, interrupted=cause, ended_by=by)
+        if "K" in marks:
+            self._kill(name, cause, by)
+        if cell.to is not None:
+            self._enter(name, cell.to, changes)
+        return self.put(name, cause, **changes)
+
+    def _launch(self, name: str, changes: dict[str, Any]) -> None:
+        status, memory = self.statuses[name], self.memories[name]
+        run = status.run + 1
+        self.actions.append(Launch(name, run, status.spec))
+        changes.update(run=run, blame=None, restarts=status.restarts + memory.automatic)
+        targets = ((edge.name, self.statuses.get(edge.name)) for edge in status.spec.requires)
+        self.remember(name, **FRESH_RUN, seen={target: seen.run for target, seen in targets if seen is not None})
+
+    def _kill(self, name: str, cause: Cause, by: str) -> None:
+        status, memory = self.statuses[name], self.memories[name]
+        self.actions.append(KillRun(name, status.run))
+        self.remember(
+            name,
+            killed=True,
+            overdue=memory.overdue + (status.state is State.KILLING and cause is Cause.TIMEOUT),
+            interrupted=memory.interrupted or cause,
+            ended_by=memory.ended_by if cause is Cause.TIMEOUT else by,
+        )
+
+    def _enter(self, name: str, state: State, changes: dict[str, Any]) -> None:
+        """What comes with being in a state: since when, until when, and what is no longer true."""
+        spec = self.statuses[name].spec
+        changes.update(state=state, since=self.now, ready=False, blocked_on=(), waiting_for=())
+        changes["deadline"] = None
+        match state:
+            case State.STARTING if spec.start_timeout:
+                changes["deadline"] = self.now + spec.start_timeout
+            case State.STARTING if not spec.ready_probe:
+                changes["deadline"] = self.now + spec.restart.stable_after
+            case State.RUNNING:
+                changes.update(ready=True, deadline=self.now + spec.restart.stable_after)
+            case State.STOPPING:
+                changes["deadline"] = self.now + spec.stop.timeout
+            case State.KILLING:
+                changes["deadline"] = self.now + spec.stop.kill_timeout
+            case State.BACKOFF:
+                failures = changes.get("failures", self.statuses[name].failures)
+                changes["deadline"] = self.now + policy.delay(spec.restart, failures, self.jitter())
+        if state not in LIVE:
+            changes.update(pid=None, leader_gone=None, stuck=False, cycling=False, health=Health.UNKNOWN)
+
+    # ------------------------------------------------------------ phases
+
+    def leave(self, by: str) -> None:
+        """Enters *leaving*: nothing starts any more, what waits is stopped, what runs will be let go by settle."""
+        if self.leaving:
+            return
+        self.enter_phase(Phase.LEAVING, by)
+        self.leaving_by = by
+        for name, status in list(self.statuses.items()):
+            if status.restarting is not None:
+                status = self.put(name, "leaving", restarting=None)
+            if status.state in (State.BLOCKED, State.BACKOFF):
+                self.step(name, Cause.STOP)
+        self.wake_all()
+
+    def enter_phase(self, phase: Phase, by: str) -> None:
+        self.phase = phase
+        self.phases.append(PhaseChanged(phase, by))
+
+    # ------------------------------------------------------------ what came of it
+
+    def events(self) -> tuple[Event, ...]:
+        """At most one event a worker, with the status at the end; the phase *leaving* comes first, *over* last."""
+        told: list[Event] = [change for change in self.phases if change.phase is not Phase.OVER]
+        for name, causes in self.causes.items():
+            status = self.statuses.get(name)
+            by = self.told.get(name, "")
+            if status is None:
+                if name in self.before:
+                    told.append(Removed(name, by))
+            elif status != self.before.get(name):
+                told.append(Changed(status, tuple(causes), by))
+        return (*told, *(change for change in self.phases if change.phase is Phase.OVER))
