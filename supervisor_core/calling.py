@@ -5,6 +5,7 @@ Known wart: a thread cannot be cancelled. Whoever stops waiting for it leaves it
 """
 
 import asyncio
+import functools
 import inspect
 import threading
 from collections.abc import Callable
@@ -15,9 +16,9 @@ from .flag import post
 
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether calling it makes a coroutine (also through partials and objects with an async `__call__`)."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004  (not a test for being callable)
-    )
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def start_thread(name: str, body: Callable[[], None]) -> None:

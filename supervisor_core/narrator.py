@@ -33,7 +33,7 @@ class Narrator:
     """`write` may be called from any thread; the rest under the supervisor's lock, `flush` outside of it."""
 
     def __init__(self, supervisor: "Supervisor", logger: Logger | None) -> None:
-        self.logger: Logger = logger or default_logger
+        self.logger: Logger = default_logger if logger is None else logger
         self._supervisor = supervisor
         self._lines: deque[tuple[str, int, str]] = deque()
         self._blocked: deque[tuple[float, str, float]] = deque()
@@ -70,13 +70,11 @@ class Narrator:
 
     def changed(self, event: Changed, now: float) -> None:
         """Looks at an event for a kill, and for a worker that is blocked."""
-        status = event.status
-        name, blocked = status.name, status.state is State.BLOCKED and bool(status.blocked_on)
-        if blocked and self._supervisor.phase is Phase.RUNNING and self._blocked_since.get(name) != status.since:
-            self._blocked_since[name] = status.since
-            self._blocked.append((now + PATIENCE, name, status.since))
-        elif not blocked:
+        status, name = event.status, event.status.name
+        if status.state is not State.BLOCKED:
             self._blocked_since.pop(name, None)
+        elif self._supervisor.phase is Phase.RUNNING:
+            self.blocked(status, now)
         if status.state is State.KILLING and self._killing.get(name) != status.run:
             self._killing[name] = status.run
             late = "timeout" in event.causes
@@ -95,6 +93,13 @@ class Narrator:
             self.keep(name, exit.run, f"retrying after {max(0.0, status.deadline - now):.3g} s...")
 
     # ------------------------------------------------------------ blocked for long
+
+    def blocked(self, status: Status, now: float) -> None:
+        """Takes note of a worker that waits for others, once for as long as it does."""
+        name = status.name
+        if status.blocked_on and self._blocked_since.get(name) != status.since:
+            self._blocked_since[name] = status.since
+            self._blocked.append((now + PATIENCE, name, status.since))
 
     def next_due(self) -> float | None:
         """When the next line about a blocked worker is due, in seconds since the epoch."""

@@ -19,6 +19,9 @@ from .worker import Work
 
 CANCELLED = "cancelled"
 
+KILL = 9
+"""The number of SIGKILL, of which a cancellation is the counterpart."""
+
 WhenOver = Callable[["Run", Exit, BaseException | None], None]
 
 
@@ -67,7 +70,9 @@ class Run:
 
     def _task_done(self, task: "asyncio.Task[tuple[Any, BaseException | None]]") -> None:
         if task.cancelled():
-            self._over(self, Exit(self.number, code=1, reason=CANCELLED), asyncio.CancelledError(CANCELLED))
+            code, signal = (None, KILL) if self._killed else (1, None)  # by us: the end that a killed program has
+            exit = Exit(self.number, code, signal, CANCELLED)
+            self._over(self, exit, asyncio.CancelledError(CANCELLED))
         else:
             result, error = task.result()
             self._over(self, exit_of(self.number, result, error), error)

@@ -29,6 +29,7 @@ from .messages import (
     Input,
     Order,
     Outcome,
+    PhaseChanged,
     Receipt,
     Removed,
     Report,
@@ -67,8 +68,8 @@ class Supervisor:
         logs: LogStore | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.context = context or Context()
-        self.clock = clock or Clock()
+        self.context = Context() if context is None else context
+        self.clock = Clock() if clock is None else clock
         self.logs = logs
         self.lock = threading.RLock()
         self.journal = Journal(int(self.clock.now() * 1000), self.clock.now)
@@ -238,6 +239,10 @@ class Supervisor:
                     self._nursery.ended(status.name)
                 self.narrator.changed(event, now)
                 worker._take(status)
+            case PhaseChanged(phase=Phase.RUNNING):  # those that are blocked were so before, without an event now
+                for status in self._machine.statuses.values():
+                    if status.state is State.BLOCKED:
+                        self.narrator.blocked(status, now)
             case Removed(name=name):
                 self._nursery.removed(name)
                 if name in self._workers:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from supervisor_core import Process, Supervisor
+from supervisor_core import Process, State, Supervisor, Worker
 from tests.support.virtual import VirtualClock
 
 
@@ -54,3 +54,11 @@ def raising(error: BaseException) -> Any:
         raise error
 
     return work
+
+
+async def until(supervisor: Supervisor, worker: Worker, state: State) -> None:
+    """Returns when `worker` is in `state`; in any loop."""
+    stream = supervisor.journal.follow(supervisor.journal.cursor.seq)
+    while worker.status is None or worker.status.state is not state:
+        await anext(stream)
+    await stream.aclose()
