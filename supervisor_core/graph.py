@@ -214,6 +214,8 @@ def of_one_that_is_up(edge: Requirement, target: Status) -> str:
 def why_blocked(target: Status, statuses: Mapping[str, Status]) -> str:
     """The trouble at the root of a chain of blocked workers. What is merely on its way is not told: it changes soon."""
     name = target.name
+    if not target.blocked_on:
+        return f"{name} has not started yet"
     while target.blocked_on:
         blocker = next((each for each in target.blocked_on if each.for_good), target.blocked_on[0])
         root = statuses.get(blocker.worker)

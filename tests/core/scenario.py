@@ -1,0 +1,276 @@
+"""Scenarios: what a machine is told, line by line, and below each line, indented, what came of it.
+
+    worker db restart=on_failure max_restarts=3     one more worker
+    worker web requires db:ready:restart            requires TARGET[:CONDITION[:FOLLOW]]
+    begin                                           run() was called
+    stop db cascade by=ann as=op-1                  orders: start stop restart kill remove signal shutdown
+    apply                                           the worker lines that follow it, each beginning with "+ worker"
+    db spawned 100 | db ready | db unready          reports, about the live run
+    db healthy | db unhealthy no answer
+    db exits 1 | db exits signal 9 | db exits permanent
+    db leader exits 0 left 2
+    db#1 ready                                      the same about run 1, whichever is live
+    wait 30s                                        time passes; what is due happens
+
+Times in the expected part are seconds since the beginning. `REWRITE=1 pytest tests/core/test_scenarios.py` writes the
+expected part anew; the diff is what there is to review.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import fields, replace
+
+from supervisor_core.errors import IllegalInput, Refused
+from supervisor_core.machine import Machine
+from supervisor_core.messages import (
+    Action,
+    Add,
+    Apply,
+    Begin,
+    Changed,
+    Event,
+    Exited,
+    Healthy,
+    Input,
+    Interrupt,
+    Kill,
+    KillRun,
+    Launch,
+    LeaderExited,
+    Order,
+    Outcome,
+    PhaseChanged,
+    Ready,
+    Remove,
+    Removed,
+    Restart,
+    SendSignal,
+    Shutdown,
+    Signal,
+    Spawned,
+    Start,
+    Stop,
+    Tick,
+    Unhealthy,
+    Unready,
+)
+from supervisor_core.model import (
+    Condition,
+    Exit,
+    Follow,
+    OnGiveUp,
+    Program,
+    Requirement,
+    RestartPolicy,
+    RestartWhen,
+    Status,
+    StopPolicy,
+    WorkerSpec,
+)
+from supervisor_core.policy import words_of
+
+INDENT = "    "
+ORDERS = {"start": Start, "stop": Stop, "restart": Restart, "kill": Kill, "remove": Remove}
+REPORTS = {"ready": Ready, "unready": Unready, "healthy": Healthy}
+
+
+def rewritten(text: str) -> str:
+    """The same scenario with the expected part as it comes out now."""
+    scenario, lines = Scenario(), []
+    given = [line for line in text.splitlines() if not line.startswith(INDENT)]
+    while given:
+        line = given.pop(0)
+        lines.append(line)
+        if line.strip() and not line.startswith("#"):
+            more = []
+            while given and given[0].startswith("+ "):
+                more.append(given.pop(0))
+            lines += more + [INDENT + told for told in scenario.take(line, more)]
+    return "\n".join(lines) + "\n"
+
+
+def spec_of(words: list[str]) -> WorkerSpec:
+    """Reads `NAME [requires TARGET …] [KEY=VALUE …]`."""
+    name, *rest = words
+    requires, policy, stop = [], RestartPolicy(on_give_up=OnGiveUp.FAIL), StopPolicy()
+    values: dict[str, object] = {}
+    for word in rest:
+        key, equals, value = word.partition("=")
+        if word == "requires":
+            continue
+        if not equals:
+            target, condition, follow = (word.split(":") + ["", ""])[:3]
+            requires.append(Requirement(target, Condition(condition or "ready"), Follow(follow or "ignore")))
+        elif key == "restart":
+            policy = replace(policy, restart=RestartWhen(value))
+        elif key == "on_give_up":
+            policy = replace(policy, on_give_up=OnGiveUp(value))
+        elif key == "stop_timeout":
+            stop = replace(stop, steps=(("TERM", float(value)),))
+        elif key == "kill_timeout":
+            stop = replace(stop, kill_timeout=float(value))
+        elif key in {field.name for field in fields(RestartPolicy)}:
+            policy = replace(policy, **{key: type(getattr(policy, key))(float(value))})
+        elif key == "program":
+            values[key] = Program((value,))
+        elif key == "labels":
+            values[key] = {"is": value}
+        else:
+            values[key] = {"yes": True, "no": False}[value] if value in ("yes", "no") else float(value)
+    return WorkerSpec(name, tuple(requires), policy, stop, **values)  # type: ignore[arg-type]
+
+
+def seconds(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(ms|s|m)", text).groups()  # type: ignore[union-attr]
+    return float(number) * {"ms": 0.001, "s": 1, "m": 60}[unit]
+
+
+class Scenario:
+    """One machine and what it is told."""
+
+    def __init__(self) -> None:
+        self.machine = Machine(stay=True)
+        self.now = 0.0
+        self.before: dict[str, Status] = {}
+
+    def take(self, line: str, more: Iterable[str] = ()) -> list[str]:
+        """Does what one line says and returns what came of it in words."""
+        words = line.split()
+        if words[0] == "wait":
+            return self.wait(seconds(words[1]))
+        if line == "without stay":
+            self.machine = Machine()
+            return []
+        return self.handle(self.input_of(words, more))
+
+    def wait(self, length: float) -> list[str]:
+        end, told = self.now + length, []
+        while (due := self.machine.next_deadline()) is not None and due <= end:
+            self.now = max(self.now, due)
+            told += [f"at {self.now:.6g}s", *(INDENT + line for line in self.handle(Tick()))]
+        self.now = end
+        return told
+
+    def handle(self, given: Input) -> list[str]:
+        try:
+            outcome = self.machine.handle(given, self.now)
+        except Refused as refusal:
+            return [f"refused ({refusal.code}): {refusal}"]
+        except IllegalInput as error:
+            return [f"illegal: {error}"]
+        told = self.words_of(outcome)
+        if isinstance(given, Order) and outcome.operation != given.operation:
+            told.append(f"joins {outcome.operation}")
+        return told
+
+    def words_of(self, outcome: Outcome) -> list[str]:
+        told = [self.event_in_words(event) for event in outcome.events]
+        self.before = dict(self.machine.statuses)
+        return told + [action_in_words(action) for action in outcome.actions]
+
+    def input_of(self, words: list[str], more: Iterable[str]) -> Input:
+        keys = {key: value for key, _, value in (word.partition("=") for word in words) if key in ("by", "as")}
+        tags = {"by": keys.get("by", ""), "operation": keys.get("as", "")}
+        verb, *rest = [word for word in words if word.partition("=")[0] not in keys]
+        match verb:
+            case "worker":
+                return Add(spec_of(rest), **tags)
+            case "apply":
+                return Apply(tuple(spec_of(line.split()[2:]) for line in more), **tags)
+            case "begin":
+                return Begin(**tags)
+            case "shutdown":
+                return Shutdown("now" in rest, **tags)
+            case "signal":
+                return Signal(rest[0], rest[1], "tree" in rest, **tags)
+            case "kill" | "remove":
+                return ORDERS[verb](rest[0], **tags)
+            case "start" | "stop" | "restart":
+                return ORDERS[verb](rest[0], "cascade" in rest, **tags)
+        return self.report_of(verb, rest)
+
+    def report_of(self, who: str, words: list[str]) -> Input:
+        name, _, run_text = who.partition("#")
+        run = int(run_text) if run_text else self.machine.statuses[name].run
+        match words:
+            case ["spawned", pid]:
+                return Spawned(name, run, int(pid))
+            case ["unhealthy", *reason]:
+                return Unhealthy(name, run, " ".join(reason))
+            case ["exits", *how]:
+                return Exited(name, run, exit_of(run, how))
+            case ["leader", "exits", *how, "left", left]:
+                return LeaderExited(name, run, exit_of(run, how), int(left))
+            case [word]:
+                return REPORTS[word](name, run)
+        raise ValueError(f"not a line of a scenario: {who} {' '.join(words)}")
+
+    # ------------------------------------------------------------ in words
+
+    def event_in_words(self, event: Event) -> str:
+        by = f" by {event.by}" if event.by else ""
+        match event:
+            case PhaseChanged(phase=phase):
+                return f"the supervisor is {phase}{by}"
+            case Removed(name=name):
+                return f"{name}: removed{by}"
+            case Changed(status=status, causes=causes):
+                facts = ", ".join(changes_in_words(self.before.get(status.name), status))
+                return f"{status.name}: {facts}  [{', '.join(causes)}]{by}"
+
+
+def changes_in_words(old: Status | None, new: Status) -> list[str]:
+    """What differs, each in a few words; of a new worker everything that is worth a word."""
+    old = old or Status(new.spec, state=new.state)
+    words = [f"{old.state} -> {new.state}" if old.state != new.state else str(new.state)]
+    if new.run != old.run:
+        words.append(f"run {new.run}")
+    for key in ("ready", "wanted", "stuck", "removing", "cycling"):
+        if getattr(old, key) != getattr(new, key):
+            words.append(key if getattr(new, key) else f"not {key}")
+    if new.pid != old.pid and new.pid is not None:
+        words.append(f"pid {new.pid}")
+    for key in ("health", "failures", "restarts", "leader_gone"):
+        if getattr(old, key) != getattr(new, key) and getattr(new, key) not in (None, "unknown"):
+            words.append(f"{key.replace('_', ' ')} {getattr(new, key)}")
+    if new.restarting != old.restarting:
+        words.append(f"restarting {new.restarting}".rstrip() if new.restarting is not None else "restarting no more")
+    if new.last_exit != old.last_exit and new.last_exit is not None:
+        author = f" by {new.last_exit.by}" if new.last_exit.by else ""
+        words.append(f"ended: {words_of(new.last_exit)}{author}")
+    if new.blame != old.blame and new.blame:
+        words.append(f"because: {new.blame}")
+    if new.blocked_on != old.blocked_on and new.blocked_on:
+        good = " (for good)" if any(blocker.for_good for blocker in new.blocked_on) else ""
+        words.append("waits: " + "; ".join(blocker.why for blocker in new.blocked_on) + good)
+    if new.waiting_for != old.waiting_for and new.waiting_for:
+        words.append("held by " + " and ".join(new.waiting_for))
+    if new.dependents != old.dependents:
+        words.append("required by " + (" and ".join(new.dependents) or "nobody"))
+    if new.deadline is not None and (new.deadline, new.state) != (old.deadline, old.state):
+        words.append(f"until {new.deadline:.6g}s")
+    return words
+
+
+def exit_of(run: int, how: list[str]) -> Exit:
+    match how:
+        case ["signal", number]:
+            return Exit(run, signal=int(number))
+        case ["permanent", *reason]:
+            return Exit(run, reason=" ".join(reason), permanent=True)
+        case [code, *reason]:
+            return Exit(run, code=int(code), reason=" ".join(reason))
+    raise ValueError("exits CODE [REASON], exits signal N, or exits permanent [REASON]")
+
+
+def action_in_words(action: Action) -> str:
+    match action:
+        case Launch():
+            verb = "launch"
+        case Interrupt():
+            verb = "interrupt"
+        case KillRun():
+            verb = "kill"
+        case SendSignal(signal=signal, tree=tree):
+            verb = f"send {signal} to {'the tree of' if tree else 'the leader of'}"
+    return f"=> {verb} {action.name} run {action.run}"
