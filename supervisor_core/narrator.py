@@ -81,7 +81,7 @@ class Narrator:
             why = f"did not stop within {status.spec.stop.timeout:g} s, killing it" if late else "killing it"
             self.keep(name, status.run, why)
 
-    def ended(self, name: str, exit: Exit, error: BaseException | None, status: Status | None, now: float) -> None:
+    def ended(self, name: str, exit: Exit, error: BaseException | None, status: Status | None) -> None:
         """Tells how a run ended and whether it is tried again."""
         self._killing.pop(name, None)
         tried = error is not None and not isinstance(error, CommandError | asyncio.CancelledError)
@@ -90,7 +90,7 @@ class Narrator:
         else:
             self.keep(name, exit.run, "exited" if exit.code == 0 else f"exited: {words_of(exit)}")
         if status is not None and status.state is State.BACKOFF and status.deadline is not None:
-            self.keep(name, exit.run, f"retrying after {max(0.0, status.deadline - now):.3g} s...")
+            self.keep(name, exit.run, f"retrying after {status.deadline - status.since:.3g} s...")
 
     # ------------------------------------------------------------ blocked for long
 

@@ -271,7 +271,7 @@ class Supervisor:
             self._decide(Exited(run.name, run.number, exit))
             self._ending = None
             status = self.status(run.name)
-            self.narrator.ended(run.name, exit, error, status, self.clock.now())
+            self.narrator.ended(run.name, exit, error, status)
         self.narrator.flush()
 
     def next_due(self) -> float | None:
