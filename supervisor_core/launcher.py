@@ -89,17 +89,17 @@ class Launcher:
 
     def _launch(self, action: Launch) -> None:
         assert self._loop is not None
-        worker = self._supervisor.worker(action.spec)
-        work = worker.work if action.spec.program is None else self._program(action.spec)
-        process = Process(self._supervisor, worker, action.run)
-        run = self._runs[action.name] = Run(process, work, self._supervisor.run_over)
+        process = Process(self._supervisor, self._supervisor.worker(action.spec), action.run)
+        run = self._runs[action.name] = Run(process, self._supervisor.run_over)
         try:
-            run.start(self._loop, self._variables)
-        except RuntimeError as error:
-            refusal = CannotStart(f"no thread is to be had: {error}", permanent=False)
+            run.start(self._work(action.spec, process), self._loop, self._variables)
+        except Exception as error:  # no thread to be had, or no spawner
+            refusal = CannotStart(f"cannot start it: {error}", permanent=False)
             self._supervisor.run_over(run, exit_of(action.run, None, refusal), refusal)
 
-    def _program(self, spec: WorkerSpec) -> Work:
+    def _work(self, spec: WorkerSpec, process: Process) -> Work:
+        if spec.program is None:
+            return process.worker.work
         from .cmd import program  # here because most embedding programs run no processes
 
         return program(spec, self._supervisor.spawner)

@@ -41,9 +41,12 @@ class Narrator:
         self._killing: dict[str, int] = {}
 
     def write(self, name: str, run: int, text: str) -> None:
-        """Writes one line now."""
+        """Writes one line now; a log store that fails (a full disk) is no reason for a work to fail."""
         if self._supervisor.logs is not None:
-            self._supervisor.logs.note(name, run, text)
+            try:
+                self._supervisor.logs.note(name, run, text)
+            except OSError:
+                DEFAULT_LOGGER.exception("%s: the log store took no note", name)
         self.logger(self._supervisor.context, "%s: %s", name, text)
 
     def keep(self, name: str, run: int, text: str) -> None:

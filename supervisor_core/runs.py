@@ -28,21 +28,20 @@ WhenOver = Callable[["Run", Exit, BaseException | None], None]
 class Run:
     """The work of one launch. `over` is called once, from the loop or from the thread of a plain function."""
 
-    def __init__(self, process: Process, work: Work, over: WhenOver) -> None:
+    def __init__(self, process: Process, over: WhenOver) -> None:
         self.process = process
         self.name = process.worker.name
         self.number = process.run
-        self._work = work
         self._over = over
         self._task: asyncio.Task[tuple[Any, BaseException | None]] | None = None
         self._killed = False
 
-    def start(self, loop: asyncio.AbstractEventLoop, variables: contextvars.Context) -> None:
-        """Starts it; `variables` is the context that it gets a copy of."""
-        if is_async(self._work):
-            self._start_task(loop, variables, _guarded(self._work, self.process))
+    def start(self, work: Work, loop: asyncio.AbstractEventLoop, variables: contextvars.Context) -> None:
+        """Starts the work; `variables` is the context that it gets a copy of. Raises when there is no thread."""
+        if is_async(work):
+            self._start_task(loop, variables, _guarded(work, self.process))
         else:
-            start_thread(f"worker {self.name}", lambda: self._thread(loop, variables))
+            start_thread(f"worker {self.name}", lambda: self._thread(work, loop, variables))
 
     def interrupt(self) -> None:
         self.process._interrupt()
@@ -77,10 +76,10 @@ class Run:
             result, error = task.result()
             self._over(self, exit_of(self.number, result, error), error)
 
-    def _thread(self, loop: asyncio.AbstractEventLoop, variables: contextvars.Context) -> None:
+    def _thread(self, work: Work, loop: asyncio.AbstractEventLoop, variables: contextvars.Context) -> None:
         result, error = None, None
         try:
-            result = variables.copy().run(self._work, self.process)
+            result = variables.copy().run(work, self.process)
         except BaseException as raised:
             error = raised
         if asyncio.iscoroutine(result):  # a lambda around a coroutine function: its run goes on in the loop

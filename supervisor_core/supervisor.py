@@ -150,7 +150,7 @@ class Supervisor:
                 else:
                     self._workers[worker.name] = before
                 raise ValueError(str(refusal)) from None
-            worker._supervisor = self
+            worker._supervisor, worker._gone = self, False
             if not self._machine.statuses[worker.name].wanted and self.phase in (Phase.IDLE, Phase.RUNNING):
                 self.tell(Start(worker.name, by="library"))  # a name taken over may have been stopped
         return worker

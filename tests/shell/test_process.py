@@ -324,6 +324,20 @@ async def test_ended_children_go_with_a_parent_that_is_removed():
 
 
 @virtual
+async def test_a_child_of_a_worker_that_leaves_is_stopped_at_once():
+    s = supervisor()
+
+    async def parent(p):
+        p.supervisor.shutdown()
+        child = p.go(forever)
+        await child.wait()
+        assert (child.status.run, child.status.state) == (0, State.STOPPED)
+
+    s.supervise(Worker("parent", parent))
+    assert await s.run() == []
+
+
+@virtual
 async def test_a_named_child_may_be_named_again_once_it_is_at_rest():
     s = supervisor()
 
@@ -408,6 +422,21 @@ async def test_words_go_to_the_log_store_too():
 
     await run_one(work, logs=Store())
     assert notes == [("bob", 1, "hello"), ("bob", 1, "exited")]
+
+
+@virtual
+async def test_a_log_store_that_fails_is_told_elsewhere(caplog):
+    class Full:
+        def note(self, worker, run, text):
+            raise OSError(28, "No space left on device")
+
+    async def work(p):
+        p.log("hello")
+
+    s, errors = await run_one(work, logs=Full())
+    assert errors == []
+    assert s.logger == ["bob: hello", "bob: exited"]
+    assert "No space left" in caplog.text
 
 
 def test_a_command_is_made_and_nothing_runs():

@@ -162,6 +162,27 @@ async def test_a_work_gets_the_variables_of_who_called_run_and_keeps_its_own():
     assert variable.get() == "set before run"
 
 
+@virtual
+async def test_a_thread_that_is_not_to_be_had_is_a_failed_start(monkeypatch):
+    from supervisor_core import runs
+
+    tries, real = [], runs.start_thread
+
+    def scarce(name, body):
+        tries.append(name)
+        if len(tries) < 3:
+            raise RuntimeError("can't start new thread")
+        real(name, body)
+
+    monkeypatch.setattr(runs, "start_thread", scarce)
+    s = supervisor()
+    worker = s.supervise(Worker("bob", lambda p: None, retry=True))
+    assert await s.run() == []
+    assert len(tries) == 3
+    assert worker.status.state is State.DONE
+    assert s.logger.of("bob")[0] == "ERROR: cannot start it: can't start new thread"
+
+
 # ---------------------------------------------------------------- cancellation
 
 
