@@ -5,8 +5,8 @@ would wait for ever for a coroutine that swallows its cancellation. Nothing that
 """
 
 import asyncio
-import contextvars
 from collections.abc import Callable, Coroutine
+from contextvars import Context as Variables
 from typing import Any
 
 from .calling import is_async, start_thread
@@ -36,10 +36,10 @@ class Run:
         self._task: asyncio.Task[tuple[Any, BaseException | None]] | None = None
         self._killed = False
 
-    def start(self, work: Work, loop: asyncio.AbstractEventLoop, variables: contextvars.Context) -> None:
+    def start(self, work: Work, loop: asyncio.AbstractEventLoop, variables: Variables) -> None:
         """Starts the work; `variables` is the context that it gets a copy of. Raises when there is no thread."""
         if is_async(work):
-            self._start_task(loop, variables, _guarded(work, self.process))
+            self._start_task(work, loop, variables)
         else:
             start_thread(f"worker {self.name}", lambda: self._thread(work, loop, variables))
 
@@ -56,16 +56,16 @@ class Run:
     def signal(self, name: str, tree: bool) -> None:
         self.process._signal(name, tree)
 
-    def _start_task(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        variables: contextvars.Context,
-        body: Coroutine[Any, Any, tuple[Any, BaseException | None]],
-    ) -> None:
-        self._task = loop.create_task(body, name=self.name, context=variables.copy())
+    def _start_task(self, work: Work, loop: asyncio.AbstractEventLoop, variables: Variables) -> None:
+        self._task = loop.create_task(_guarded(work, self.process), name=self.name, context=variables.copy())
         self._task.add_done_callback(self._task_done)
         if self._killed:
             self._task.cancel()
+
+    def _go_on(self, made: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop, variables: Variables) -> None:
+        self._start_task(lambda _: made, loop, variables)
+        assert self._task is not None
+        self._task.add_done_callback(lambda _: made.close())  # it may never have had its first step
 
     def _task_done(self, task: "asyncio.Task[tuple[Any, BaseException | None]]") -> None:
         if task.cancelled():
@@ -76,17 +76,16 @@ class Run:
             result, error = task.result()
             self._over(self, exit_of(self.number, result, error), error)
 
-    def _thread(self, work: Work, loop: asyncio.AbstractEventLoop, variables: contextvars.Context) -> None:
+    def _thread(self, work: Work, loop: asyncio.AbstractEventLoop, variables: Variables) -> None:
         result, error = None, None
         try:
             result = variables.copy().run(work, self.process)
         except BaseException as raised:
             error = raised
         if asyncio.iscoroutine(result):  # a lambda around a coroutine function: its run goes on in the loop
-            body = _awaited(result)
-            if post(loop, self._start_task, loop, variables, body):
+            if post(loop, self._go_on, result, loop, variables):
                 return
-            body.close()
+            result.close()
         self._over(self, exit_of(self.number, result, error), error)
 
 
@@ -96,15 +95,6 @@ async def _guarded(work: Work, process: Process) -> tuple[Any, BaseException | N
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # SystemExit too: raised out of a task it would end the loop
-        return None, error
-
-
-async def _awaited(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
-    try:
-        return await coroutine, None
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:
         return None, error
 
 
