@@ -1,89 +1,33 @@
-"""What a reader of logs sees: the contract of a log store, following one, and a store in memory.
+"""What a reader of logs sees: the contract of a log store, and following one.
 
 A reader holds a key, never a queue: a slow one costs nothing and loses nothing. Keys are fixed-width hex whose string
-order is line order over all workers of the host, valid across restarts. The store in files is
-`children/segments.py`; API, command line and page read through this module only.
+order is line order over all workers of the host, valid across restarts. API, command line and page read through this
+module only. Stores are `memory.py` (a ring) and `children/segments.py` (files).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from typing import Protocol
 
-MAX_TEXT = 16 * 1024
-"""Characters of a line's `text`; a longer one is cut and says so in `cut`."""
+from .lines import MAX_TEXT, BadKey, Gap, Item, Line, Page, RunMark, View
+from .memory import MemoryStore
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line. A partial one (still being written) has no key and is replaced by (worker, stream, run, at).
-
-    `time` is in seconds since the epoch, `at` the logical offset of its first byte in its stream. `raw` says that
-    bytes were not UTF-8 and stand as U+FFFD; `cut` is the whole length in bytes of a line that was too long.
-    """
-
-    key: str | None
-    time: float
-    worker: str
-    stream: str
-    run: int
-    at: int
-    text: str
-    raw: bool = False
-    cut: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Bytes [start, end) of a stream that cannot be shown; `why` is expired, dropped or rebuilt."""
-
-    key: str
-    worker: str
-    stream: str
-    start: int
-    end: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunMark:
-    """A run began (`kind` = "start") or its output ended ("end")."""
-
-    key: str
-    time: float
-    worker: str
-    run: int
-    kind: str
-
-
-Item = Line | Gap | RunMark
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Which lines: of these workers, of these streams, that `match` accepts (every one without it)."""
-
-    workers: tuple[str, ...]
-    streams: frozenset[str] = frozenset({"out", "err", "log"})
-    match: Callable[[Line], bool] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some items in key order.
-
-    `next` is the key to go on from (strictly greater), also when the page is empty or a filter hid everything: the
-    reader has seen all up to it. `open` holds the partial lines as of now (only for pages that reach the end).
-    `oldest` and `newest` bound what is retained of the view; `expired_bytes` is what retention deleted of it.
-    """
-
-    items: tuple[Item, ...]
-    next: str
-    first: str = ""
-    oldest: str = ""
-    newest: str = ""
-    expired_bytes: int = 0
-    open: tuple[Line, ...] = ()
-    more: bool = False
+__all__ = [
+    "MAX_TEXT",
+    "BadKey",
+    "Gap",
+    "Item",
+    "Line",
+    "LogSink",
+    "LogStore",
+    "MemoryStore",
+    "Page",
+    "RunMark",
+    "StreamWriter",
+    "View",
+    "follow",
+]
 
 
 class LogStore(Protocol):
@@ -106,7 +50,10 @@ class LogStore(Protocol):
         ...
 
     def subscribe(self, workers: Sequence[str], moved: Callable[[], None]) -> Callable[[], None]:
-        """Calls `moved` (from any thread, coalesced) whenever one of them has something new; returns the way out."""
+        """Calls `moved` (from any thread, coalesced) whenever one of them has something new; returns the way out.
+
+        `moved` must be quick and must not raise; it may be called more often than there is news.
+        """
         ...
 
     def note(self, worker: str, run: int, text: str) -> None:
@@ -114,5 +61,74 @@ class LogStore(Protocol):
         ...
 
 
-class BadKey(ValueError):
-    """A key that no store can have given out."""
+class StreamWriter(Protocol):
+    """Takes the output of one stream of one run."""
+
+    def move(self, fd: int, limit: int = ...) -> int:
+        """Moves up to `limit` bytes from a pipe; 0 is the end of file.
+
+        Raises BlockingIOError when nothing is there, another OSError when the bytes cannot be stored: they are then
+        kept, in the pipe or here, and the next call tries again.
+        """
+        ...
+
+    def append(self, data: bytes) -> None:
+        """Writes bytes that are in memory already."""
+        ...
+
+    def end(self) -> None:
+        """The output of this run has ended; completes an open line. May be called twice."""
+        ...
+
+
+class LogSink(LogStore, Protocol):
+    """A store that also takes output: what spawners need."""
+
+    def open_stream(self, worker: str, stream: str, run: int) -> StreamWriter: ...
+
+
+async def follow(
+    store: LogStore, view: View, *, after: str | None = None, tail: int = 0, limit: int = 2000
+) -> AsyncIterator[Page]:
+    """Yields pages: the backlog first (after a key, else the last `tail` lines), then what comes, until closed.
+
+    The first page comes at once, be it empty. No line is lost, doubled or out of order, whatever the timing. A page
+    without items comes when only partial lines changed, or when all that came was hidden. Raises `BadKey`.
+    """
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+    pending = False
+
+    def moved() -> None:
+        nonlocal pending
+        if not pending:
+            pending = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(woken.set)
+
+    leave = store.subscribe(view.workers, moved)
+    try:
+        page = store.tail(view, tail) if after is None else store.after(view, after, limit)
+        behind = after is not None and page.more
+        yield page
+        while True:
+            if behind:
+                await _Turn()
+            else:
+                await woken.wait()
+                woken.clear()
+                pending = False
+            newer = store.after(view, page.next, limit)
+            behind = newer.more
+            if newer.items or newer.open != page.open or newer.next != page.next:
+                yield newer
+            page = newer
+    finally:
+        leave()
+
+
+class _Turn:
+    """Lets the loop do other things once."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield

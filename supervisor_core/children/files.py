@@ -1,0 +1,160 @@
+"""Where logs lie: worker ids, stream folders, segment names, readable links.
+
+    lock  watermark  NAME -> by-id/ID
+    by-id/ID/name
+    by-id/ID/STREAM/OFFSET.log, OFFSET.idx, expired.idx
+
+A worker's name is never used as a path; its id is made once and found again by the `name` file.
+"""
+
+import contextlib
+import os
+import re
+import uuid
+from bisect import bisect_right
+from pathlib import Path
+from urllib.parse import quote
+
+from ..lines import Line
+from .index import Index, open_plain
+
+FOLDER_MODE = 0o750
+FILE_MODE = 0o640
+_SEGMENT = re.compile(r"[0-9a-f]{16}\Z")
+_STREAM = re.compile(r"[a-z]{1,16}\Z")
+_OWN_NAMES = frozenset({"lock", "watermark", "by-id"})
+
+
+class StreamFiles:
+    """One stream as a reader sees it. The writer keeps `bases` and `last` up to date, each by one assignment.
+
+    `bases` are the first logical offsets of the segments, oldest first; `last` is the newest stamp in its indexes.
+    """
+
+    def __init__(self, folder: Path, worker: str, stream: str) -> None:
+        self.folder = folder
+        self.worker = worker
+        self.stream = stream
+        self.bases: tuple[int, ...] = ()
+        self.last = 0
+        self.open_line: tuple[int, Line | None] = (0, None)
+        """The partial line as of a stamp: a cache of the reader's."""
+        self._firsts: dict[int, tuple[int, int]] = {}
+
+    def log(self, base: int) -> Path:
+        return self.folder / f"{base:016x}.log"
+
+    def index(self, base: int) -> Path:
+        return self.folder / f"{base:016x}.idx"
+
+    @property
+    def expired(self) -> Path:
+        """One record for each deleted segment: its last stamp and its end."""
+        return self.folder / "expired.idx"
+
+    def list_bases(self) -> tuple[int, ...]:
+        """The segments that are in the folder."""
+        found = {name[:-4] for name in os.listdir(self.folder) if name.endswith((".log", ".idx"))}
+        return tuple(sorted(int(name, 16) for name in found if _SEGMENT.match(name)))
+
+    def first(self, base: int) -> tuple[int, int]:
+        """(stamp, time) of a segment's first record; (0, 0) while it has none."""
+        known = self._firsts.get(base)
+        if known is None:
+            with Index(self.index(base)) as index:
+                if not index.count:
+                    return 0, 0
+                record = index.get(0)
+            known = self._firsts[base] = record.stamp, record.time
+        return known
+
+    def forget(self, base: int) -> None:
+        self._firsts.pop(base, None)
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes [start, end) of the stream, over segments; ends early where bytes are missing."""
+        bases = self.bases
+        parts: list[bytes] = []
+        while start < end:
+            n = bisect_right(bases, start) - 1
+            if n < 0:
+                break
+            stop = min(end, bases[n + 1]) if n + 1 < len(bases) else end
+            try:
+                fd = open_plain(self.log(bases[n]))
+            except OSError:
+                break
+            try:
+                part = os.pread(fd, stop - start, start - bases[n])
+            finally:
+                os.close(fd)
+            parts.append(part)
+            start += len(part)
+            if start < stop:
+                break
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Folders:
+    """The tree of one log folder, by worker and stream."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._by_id = root / "by-id"
+        self._by_id.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        self._places: dict[str, Path] = {}
+        self.streams: dict[str, dict[str, StreamFiles]] = {}
+        for place in sorted(self._by_id.iterdir()):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                name = (place / "name").read_text(encoding="utf-8")
+                self._places.setdefault(name, place)
+        for name, place in self._places.items():
+            for folder in sorted(place.iterdir()):
+                if folder.is_dir() and _STREAM.match(folder.name):
+                    self._know(name, folder)
+
+    def all(self) -> list[StreamFiles]:
+        return [files for streams in self.streams.values() for files in streams.values()]
+
+    def open(self, worker: str, stream: str) -> StreamFiles:
+        """The folder of a stream, made when it is not there."""
+        known = self.streams.get(worker, {}).get(stream)
+        if known is not None:
+            return known
+        if not _STREAM.match(stream):
+            raise ValueError(f"a stream is named by a few small letters, not {stream!r}")
+        folder = self._place(worker) / stream
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        return self._know(worker, folder)
+
+    def _know(self, worker: str, folder: Path) -> StreamFiles:
+        files = StreamFiles(folder, worker, folder.name)
+        files.bases = files.list_bases()
+        # replaced, not changed: readers iterate over it
+        self.streams[worker] = {**self.streams.get(worker, {}), folder.name: files}
+        return files
+
+    def _place(self, worker: str) -> Path:
+        place = self._places.get(worker)
+        if place is None:
+            place = self._by_id / uuid.uuid4().hex[:16]
+            place.mkdir(mode=FOLDER_MODE)
+            (place / "name").write_text(worker, encoding="utf-8")
+            self._places[worker] = place
+            self._link(worker, place)
+        return place
+
+    def _link(self, worker: str, place: Path) -> None:
+        link = self.root / link_name(worker)
+        with contextlib.suppress(OSError):  # a link is a convenience: logs are kept without it
+            if link.is_symlink():
+                link.unlink()
+            link.symlink_to(os.path.join("by-id", place.name))
+
+
+def link_name(worker: str) -> str:
+    """A file name that a person recognises and that is never a path, hidden, or one of our own."""
+    name = quote(worker, safe="[]@+=,")
+    if name in _OWN_NAMES or name.startswith("."):
+        name = f"%{ord(name[0]):02X}{name[1:]}"
+    return name[:200]

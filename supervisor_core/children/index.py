@@ -1,0 +1,127 @@
+"""The index beside a segment: fixed 32-byte records, one a moved chunk, and the search in them.
+
+A record says up to which logical offset of its stream the bytes belong to it; where they begin is the end of the
+record before (for the first one, the segment's name). So a record that could not be written costs nothing: the next
+one covers its bytes too.
+"""
+
+import os
+import stat
+import struct
+import zlib
+from bisect import bisect_left
+from pathlib import Path
+from typing import NamedTuple
+
+CHUNK = 1
+START = 2
+END = 3
+REBUILT = 4
+"""Kinds. REBUILT stands first in an index that was lost: its `run` is the number of bytes that follow it."""
+
+ESTIMATED = 1
+"""Flag: the stamp and the time were given afterwards."""
+
+SIZE = 32
+_FORMAT = struct.Struct("<QqQIBBH")
+_KIND = 28
+_CHUNK = bytes([CHUNK])
+
+
+class Vanished(Exception):
+    """A record that was there is gone: its segment was deleted meanwhile. Begin again with what is left."""
+
+
+class Record(NamedTuple):
+    """`stamp` orders, `time` (microseconds since the epoch) is for people, `end` is a logical offset."""
+
+    stamp: int
+    time: int
+    end: int
+    run: int
+    kind: int
+    flags: int = 0
+    check: int = 0
+
+    def pack(self) -> bytes:
+        body = _FORMAT.pack(*self[:6], 0)
+        return body[:-2] + struct.pack("<H", zlib.crc32(body[:-2]) & 0xFFFF)
+
+
+def whole(data: bytes) -> bool:
+    """Whether these 32 bytes are a record as it was written."""
+    return (
+        len(data) == SIZE and zlib.crc32(data[:-2]) & 0xFFFF == int.from_bytes(data[-2:], "little") and data[_KIND] > 0
+    )
+
+
+def open_plain(path: Path) -> int:
+    """Opens a regular file for reading. Raises OSError, also for a link, a pipe or a device in its place."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(f"{path} is not a regular file")
+    return fd
+
+
+class Index:
+    """One index file, open for reading. A missing one reads as empty. `count` is as of the opening."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._fd = open_plain(path)
+        except OSError:
+            self._fd = -1
+        self.count = os.fstat(self._fd).st_size // SIZE if self._fd >= 0 else 0
+
+    def __enter__(self) -> "Index":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def raw(self, first: int, number: int) -> bytes:
+        return os.pread(self._fd, number * SIZE, first * SIZE) if self._fd >= 0 and number > 0 else b""
+
+    def get(self, i: int) -> Record:
+        """Record i. Raises `Vanished` when it is not there."""
+        data = self.raw(i, 1)
+        if len(data) < SIZE:
+            raise Vanished(i)
+        return Record._make(_FORMAT.unpack(data))
+
+    def some(self, first: int, number: int) -> list[Record]:
+        data = self.raw(first, min(number, self.count - first))
+        return list(map(Record._make, _FORMAT.iter_unpack(data[: len(data) // SIZE * SIZE])))
+
+    def find(self, stamp: int) -> int:
+        """The first record whose stamp is not below `stamp`; `count` when there is none. Quick near the end."""
+        low = max(self.count - 32, 0)
+        ending = self.some(low, 32)
+        if ending and ending[0].stamp < stamp:
+            return low + bisect_left(ending, stamp, key=lambda record: record.stamp)
+        return bisect_left(range(low), stamp, key=lambda i: self.get(i).stamp)
+
+    def find_time(self, time: int) -> int:
+        """The first record that is not older than `time` (microseconds); `count` when there is none."""
+        return bisect_left(range(self.count), time, key=lambda i: self.get(i).time)
+
+    def boundary(self, i: int, above: int) -> tuple[int | None, bool]:
+        """Looks back from record i for the nearest one that ends a line, with an offset greater than `above`.
+
+        Gives (its offset or None, whether the search is over: a record at or below `above` was reached).
+        """
+        step = 64
+        while i > 0:
+            low = max(i - step, 0)
+            data = self.raw(low, i - low)
+            last = len(data[_KIND::SIZE].rstrip(_CHUNK)) - 1
+            if last >= 0:
+                end = self.get(low + last).end
+                return (end, True) if end > above else (None, True)
+            if self.get(low).end <= above:
+                return None, True
+            i, step = low, 4096
+        return None, False

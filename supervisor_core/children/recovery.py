@@ -1,0 +1,128 @@
+"""Mends the end of each stream when the writer starts: torn records, bytes without a record, a lost index.
+
+First every stream's last stamp is read, then repairs get fresh stamps above all of them: never one below a stamp that
+a reader may have seen. Bytes are never changed.
+"""
+
+import os
+from collections.abc import Iterable
+
+from .files import FILE_MODE, StreamFiles
+from .index import CHUNK, END, ESTIMATED, REBUILT, SIZE, Index, Record, whole
+from .stamps import Stamps
+from .writer import MOVE, StreamLog
+
+
+def newest_stamp(streams: Iterable[StreamFiles]) -> int:
+    """The greatest stamp in any index."""
+    newest = 0
+    for files in streams:
+        for base in reversed(files.bases):
+            with Index(files.index(base)) as index:
+                last = _last_whole(index)
+                if last > 0:
+                    newest = max(newest, index.get(last - 1).stamp)
+                    break
+    return newest
+
+
+def mend(log: StreamLog, stamps: Stamps) -> None:
+    """Makes the files of one stream whole and sets where its writer goes on."""
+    files = log.files
+    sealed = files.bases[:-1]
+    for base, following in zip(sealed, files.bases[1:], strict=True):
+        if not _size(files, base, index=True) and _size(files, base):
+            _rebuild_between(files, base, following)
+    if not files.bases:
+        return
+    base = files.bases[-1]
+    with Index(files.index(base)) as index:
+        count = _last_whole(index)
+        last = index.get(count - 1) if count else None
+    size = _size(files, base)
+    if last is None:
+        run, end, fresh = _run_before(files, len(files.bases) - 1), base, []
+        if size:
+            fresh = [_stamped(stamps, Record(0, 0, base, size, REBUILT, ESTIMATED))]
+    else:
+        run, end, fresh = last.run, last.end, []
+    for stop in _pieces(end, base + size):
+        fresh.append(_stamped(stamps, Record(0, 0, stop, run, CHUNK, ESTIMATED)))
+    _write(files, base, count, fresh)
+    log.base, log.records = base, count + len(fresh)
+    log.end = max(end, base + size)
+    log.torn = base + size < end
+    log.run = run
+    log.ended = run == 0 or (last is not None and last.kind == END and not fresh)
+    files.last = fresh[-1].stamp if fresh else (last.stamp if last else _stamp_before(files, len(files.bases) - 1))
+
+
+def _rebuild_between(files: StreamFiles, base: int, following: int) -> None:
+    """A sealed segment's index is gone: its records get stamps just below those that follow, which keeps the order."""
+    first, time = files.first(following)
+    n = files.bases.index(base)
+    room = max(first - _stamp_before(files, n) - 1, 1)
+    stops = _pieces(base, base + _size(files, base))[-max(room - 1, 1) :]
+    stamp = first - len(stops) - 1
+    records = [Record(stamp, time, base, following - base, REBUILT, ESTIMATED)]
+    run = _run_before(files, n)
+    records += [Record(stamp + 1 + i, time, stop, run, CHUNK, ESTIMATED) for i, stop in enumerate(stops)]
+    _write(files, base, 0, records)
+
+
+def _pieces(start: int, end: int) -> list[int]:
+    return [*range(start + MOVE, end, MOVE), end] if end > start else []
+
+
+def _stamped(stamps: Stamps, record: Record) -> Record:
+    stamp, time = stamps.issue()
+    return record._replace(stamp=stamp, time=time)
+
+
+def _write(files: StreamFiles, base: int, count: int, records: list[Record]) -> None:
+    """Cuts the index to `count` records and appends."""
+    path = files.index(base)
+    if not records and os.path.exists(path) and os.path.getsize(path) == count * SIZE:
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    try:
+        os.ftruncate(fd, count * SIZE)
+        os.pwrite(fd, b"".join(record.pack() for record in records), count * SIZE)
+    finally:
+        os.close(fd)
+    files.forget(base)
+
+
+def _last_whole(index: Index) -> int:
+    """How many records stand before the first torn one at the end."""
+    count = index.count
+    while count and not whole(index.raw(count - 1, 1)):
+        count -= 1
+    return count
+
+
+def _size(files: StreamFiles, base: int, *, index: bool = False) -> int:
+    try:
+        return os.path.getsize(files.index(base) if index else files.log(base))
+    except FileNotFoundError:
+        return 0
+
+
+def _record_before(files: StreamFiles, n: int) -> Record | None:
+    """The last record before segment n."""
+    while n > 0:
+        n -= 1
+        with Index(files.index(files.bases[n])) as index:
+            if index.count:
+                return index.get(index.count - 1)
+    return None
+
+
+def _stamp_before(files: StreamFiles, n: int) -> int:
+    record = _record_before(files, n)
+    return record.stamp if record else 0
+
+
+def _run_before(files: StreamFiles, n: int) -> int:
+    record = _record_before(files, n)
+    return record.run if record and record.kind != REBUILT else 0

@@ -1,0 +1,146 @@
+"""The writing side of one stream: from a pipe to the segment file with `splice`, one index record a moved chunk.
+
+Nothing here looks at the bytes; only at the cut of a segment one of them is read back. All calls are made under the
+store's lock.
+
+Known wart: what the fallback (read, then write) has read and could not write is held in memory, so a kill loses it;
+`splice` leaves it in the pipe.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+
+from .files import FILE_MODE, StreamFiles
+from .index import CHUNK, END, SIZE, START, Record
+from .stamps import Stamps
+
+MOVE = 256 * 1024
+"""Bytes of one move at most: one flooding worker does not hold up the others."""
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class StreamLog:
+    """One stream over all its runs. `segment` is the size, index included, past which a segment is cut."""
+
+    def __init__(
+        self, files: StreamFiles, stamps: Stamps, segment: int, sealed: "Callable[[StreamFiles, int], None]"
+    ) -> None:
+        self.files = files
+        self._stamps = stamps
+        self._segment = segment
+        self._sealed = sealed
+        self.run = 0
+        self.ended = True
+        self.base = self.end = 0
+        self.records = 0
+        self.torn = False
+        """The segment's file lacks bytes that its index names: go on in a new one."""
+        self._log = self._index = -1
+        self._held = b""
+        self._can_splice = True
+
+    def enter(self, run: int) -> None:
+        """Makes `run` the one that is being written: chunks of different runs never join."""
+        if self.run != run or self.ended:
+            self.finish()
+            self._record(START, run)
+            self.run, self.ended = run, False
+
+    def finish(self) -> None:
+        if not self.ended:
+            self._record(END, self.run)
+            self.ended = True
+
+    def move(self, fd: int, limit: int) -> int:
+        """Moves bytes from a pipe; 0 at its end. Raises BlockingIOError and other OSErrors; then nothing is lost."""
+        self._ready()
+        room = min(limit, max(2 * self._segment - (self.end - self.base), 1))
+        count = self._splice(fd, room) if self._can_splice and not self._held else self._copy(fd, room)
+        if count:
+            self.end += count
+            self._record(CHUNK, self.run)
+        return count
+
+    def append(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            self._ready()
+            part = view[: min(MOVE, max(2 * self._segment - (self.end - self.base), 1))]
+            self._write(part)
+            self.end += len(part)
+            self._record(CHUNK, self.run)
+            view = view[len(part) :]
+
+    def rest(self) -> None:
+        """Closes the files until they are needed again."""
+        for fd in (self._log, self._index):
+            if fd >= 0:
+                os.close(fd)
+        self._log = self._index = -1
+
+    def _splice(self, fd: int, room: int) -> int:
+        try:
+            return os.splice(fd, self._log, room, offset_dst=self.end - self.base, flags=os.SPLICE_F_NONBLOCK)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                raise
+            self._can_splice = False  # not a pipe, or a file system without it
+            return self._copy(fd, room)
+
+    def _copy(self, fd: int, room: int) -> int:
+        if not self._held:
+            try:
+                self._held = os.read(fd, room)
+            except OSError as error:
+                if error.errno != errno.EIO:  # a terminal whose last writer is gone
+                    raise
+        count = len(self._held)
+        self._write(memoryview(self._held))
+        self._held = b""
+        return count
+
+    def _write(self, data: memoryview) -> None:
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._log, data[done:], self.end - self.base + done)
+
+    def _record(self, kind: int, run: int) -> None:
+        if kind == START:
+            self._ready()
+        self._open()
+        stamp, time = self._stamps.issue()
+        data = Record(stamp, time, self.end, run, kind).pack()
+        if os.pwrite(self._index, data, self.records * SIZE) != SIZE:
+            raise OSError(errno.ENOSPC, "no room for an index record", str(self.files.index(self.base)))
+        self.records += 1
+        self.files.last = stamp
+        self._stamps.raise_to(stamp)
+
+    def _ready(self) -> None:
+        """Opens the segment for the next bytes: a new one where the cut is due."""
+        size = self.end - self.base + self.records * SIZE
+        if self.torn or (
+            self.end > self.base
+            and size >= self._segment
+            and (self.end - self.base >= 2 * self._segment or size >= 2 * self._segment or self._at_newline())
+        ):
+            self.rest()
+            sealed, self.base, self.records, self.torn = self.base, self.end, 0, False
+            self._open()
+            self._sealed(self.files, sealed)
+        else:
+            self._open()
+
+    def _at_newline(self) -> bool:
+        self._open()
+        return os.pread(self._log, 1, self.end - self.base - 1) == b"\n"
+
+    def _open(self) -> None:
+        if self._log < 0:
+            self._log = os.open(self.files.log(self.base), _FLAGS, FILE_MODE)
+        if self._index < 0:
+            self._index = os.open(self.files.index(self.base), _FLAGS, FILE_MODE)
+        if not self.files.bases or self.files.bases[-1] != self.base:
+            self.files.bases = (*self.files.bases, self.base)

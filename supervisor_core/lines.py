@@ -1,0 +1,218 @@
+"""What a log is made of: lines, gaps and marks, their keys, and how bytes become lines. Pure; no files, no clock.
+
+A key is 32 hex digits: the stamp of the chunk that completed the line, then the offset of the line's first byte.
+Where a line without a newline is cut is decided by a grid of fixed offsets, so that a reader can begin anywhere, look
+back a bounded way, and still find the same lines as every other reader.
+
+Known wart: a line of a mebibyte or more may come in pieces, and a character on a piece's edge then shows as U+FFFD.
+"""
+
+import codecs
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MAX_TEXT = 16 * 1024
+"""Characters of a line's `text`; a longer one is cut and says so in `cut`."""
+
+GRID = 1024 * 1024
+"""Bytes. A grid cell without a newline in it ends its line, so none is longer than two cells."""
+
+FULL = (1 << 64) - 1
+"""The greatest offset: (stamp, FULL) is behind everything that the record with that stamp completed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line. A partial one (still being written) has no key and is replaced by (worker, stream, run, at).
+
+    `time` is in seconds since the epoch, `at` the logical offset of its first byte in its stream. `raw` says that
+    bytes were not UTF-8 and stand as U+FFFD; `cut` is the whole length in bytes of a line that was too long.
+    """
+
+    key: str | None
+    time: float
+    worker: str
+    stream: str
+    run: int
+    at: int
+    text: str
+    raw: bool = False
+    cut: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bytes [start, end) of a stream that cannot be shown; `why` is expired, dropped or rebuilt.
+
+    After a rebuilt one the bytes follow all the same, with estimated times: some may have been shown before.
+    """
+
+    key: str
+    worker: str
+    stream: str
+    start: int
+    end: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunMark:
+    """A run began (`kind` = "start") or its output ended ("end")."""
+
+    key: str
+    time: float
+    worker: str
+    run: int
+    kind: str
+
+
+Item = Line | Gap | RunMark
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which lines: of these workers, of these streams, that `match` accepts (every one without it)."""
+
+    workers: tuple[str, ...]
+    streams: frozenset[str] = frozenset({"out", "err", "log"})
+    match: Callable[[Line], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some items in key order.
+
+    `next` is the key to go on from (strictly greater), also when the page is empty or a filter hid everything: the
+    reader has seen all up to it. `first` is the same for going back: `before(first)` gives what is older. `open` holds
+    the partial lines as of now (only for pages that reach the end). `more`: there is more in the direction of the
+    call (older for `tail` and `before`). `oldest` and `newest` bound the keys of what is retained of the view;
+    `expired_bytes` is what retention deleted of it.
+    """
+
+    items: tuple[Item, ...]
+    next: str
+    first: str = ""
+    oldest: str = ""
+    newest: str = ""
+    expired_bytes: int = 0
+    open: tuple[Line, ...] = ()
+    more: bool = False
+
+
+class BadKey(ValueError):
+    """A key that no store can have given out."""
+
+
+_KEY = re.compile(r"[0-9a-f]{32}\Z")
+
+
+def make_key(stamp: int, offset: int) -> str:
+    return f"{stamp:016x}{offset:016x}"
+
+
+def parse_key(key: str) -> tuple[int, int]:
+    """Gives (stamp, offset); "" is before everything. Raises `BadKey`."""
+    if key == "":
+        return 0, 0
+    if not _KEY.match(key):
+        raise BadKey("a log key is 32 hex digits, as an earlier answer gave it")
+    return int(key[:16], 16), int(key[16:], 16)
+
+
+def text_of(line: bytes | bytearray, length: int | None = None) -> tuple[str, bool, int | None]:
+    """Gives (text, raw, cut) of a line without its newline.
+
+    What a carriage return wrote over is left out, as a terminal would show it. `length` is the whole line's length
+    when `line` is only its end.
+    """
+    whole = len(line) if length is None else length
+    if b"\r" in line:
+        line = line.rstrip(b"\r")
+        line = line[line.rfind(b"\r") + 1 :]
+    if len(line) <= MAX_TEXT:
+        try:
+            return line.decode(), False, None
+        except UnicodeDecodeError:
+            return line.decode("utf-8", "replace"), True, None
+    head = bytes(line[: 4 * MAX_TEXT])
+    is_all = len(head) == len(line)
+    raw = False
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head, is_all)
+    except UnicodeDecodeError:
+        text, raw = head.decode("utf-8", "replace"), True
+    if is_all and len(text) <= MAX_TEXT:
+        return text, raw, None
+    return text[:MAX_TEXT], raw and "�" in text[:MAX_TEXT], whole
+
+
+def line_limit(start: int) -> int:
+    """Where the line that began at `start` ends at the latest: the end of the first grid cell wholly inside it."""
+    return (-(-start // GRID) + 1) * GRID
+
+
+def marks_stream(streams: frozenset[str]) -> str:
+    """The stream whose run marks a view shows: a run has one start and one end, whatever it wrote to."""
+    return "out" if "out" in streams else "err"
+
+
+def one_line(text: str) -> bytes:
+    """The bytes of a note: one line, whatever is in it."""
+    return " ".join(text.splitlines()).encode("utf-8", "replace") + b"\n"
+
+
+class Cutter:
+    """Cuts the bytes of one stream into lines and holds at most one open line.
+
+    `start` is the offset of the open line's first byte, `at` that of the next byte to come.
+    """
+
+    __slots__ = ("_carry", "at", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.at = start
+        self._carry = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Takes the next bytes; gives the lines that they complete as (offset, bytes without the newline)."""
+        done: list[tuple[int, bytes]] = []
+        taken = 0
+        while taken < len(data):
+            limit = line_limit(self.start)
+            piece = data[taken : taken + limit - self.at]
+            parts = piece.split(b"\n")
+            rest = parts.pop()
+            for part in parts:
+                if self._carry:
+                    part = bytes(self._carry) + part
+                    self._carry.clear()
+                done.append((self.start, part))
+                self.start += len(part) + 1
+            self._carry += rest
+            taken += len(piece)
+            self.at += len(piece)
+            if self.at == limit == line_limit(self.start):
+                done.append(self._take())
+        return done
+
+    def close(self) -> tuple[int, bytes] | None:
+        """Completes the open line, if there is one."""
+        return self._take() if self.start < self.at else None
+
+    def jump(self, offset: int) -> None:
+        """Goes on at `offset`, with no open line."""
+        self._carry.clear()
+        self.start = self.at = offset
+
+    @property
+    def held(self) -> bytes:
+        """The bytes of the open line so far."""
+        return bytes(self._carry)
+
+    def _take(self) -> tuple[int, bytes]:
+        line = self.start, bytes(self._carry)
+        self._carry.clear()
+        self.start = self.at
+        return line
