@@ -49,6 +49,8 @@ def mend(log: StreamLog, stamps: Stamps) -> None:
     for stop in _pieces(end, base + size):
         fresh.append(_stamped(stamps, Record(0, 0, stop, run, CHUNK, ESTIMATED)))
     _write(files, base, count, fresh)
+    if fresh:
+        stamps.raise_to(fresh[-1].stamp)
     log.base, log.records = base, count + len(fresh)
     log.end = max(end, base + size)
     log.torn = base + size < end
