@@ -257,6 +257,8 @@ def apply(turn: Turn, order: Apply) -> str:
     refuse_circle(turn, taken)
     for name in planned.removed:
         end(turn, name, order.by, Cause.STOP, removing=True)
+    for change in planned.changed:  # old and new edges together may form a circle that neither has
+        turn.link(change.name, ())
     for name in planned.added:
         put_spec(turn, specs[name], order.by)
     for change in planned.changed:
