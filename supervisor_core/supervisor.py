@@ -34,7 +34,6 @@ from .messages import (
     Removed,
     Report,
     Shutdown,
-    Start,
     Tick,
 )
 from .model import REST, Exit, Phase, State, Status, WorkerSpec
@@ -151,8 +150,6 @@ class Supervisor:
                     self._workers[worker.name] = before
                 raise ValueError(str(refusal)) from None
             worker._supervisor, worker._gone = self, False
-            if not self._machine.statuses[worker.name].wanted and self.phase in (Phase.IDLE, Phase.RUNNING):
-                self.tell(Start(worker.name, by="library"))  # a name taken over may have been stopped
         return worker
 
     def supervise_child(self, parent: str, work: Work) -> Worker:

@@ -115,7 +115,7 @@ class Worker:
         """Asks this worker alone to leave; held until no running worker requires it."""
         supervisor = self._owner()
         with supervisor.lock:
-            if supervisor.owns(self) and not self.ended:
+            if not self.ended:
                 supervisor.tell(Stop(self.name, by="library"))
 
     def restart(self) -> None:

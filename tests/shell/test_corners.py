@@ -188,6 +188,29 @@ async def test_being_stuck_is_one_error_however_long_it_lasts_and_however_it_end
 
 
 @virtual
+async def test_one_that_was_never_ready_and_does_not_leave_is_one_error_too():
+    s, release = supervisor(stay=True), asyncio.Event()
+
+    async def mule(p):
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    times = {"start_timeout": 1, "stop_timeout": 1, "kill_timeout": 1}
+    worker = s.supervise(Worker("mule", mule, on_give_up="fail", **times))
+    running = asyncio.create_task(s.run())
+    await asyncio.sleep(100)
+    assert worker.status.stuck
+    release.set()
+    await asyncio.sleep(1)
+    assert worker.status.state is State.FAILED
+    s.shutdown()
+    assert [str(error) for error in await running] == ["mule: did not stop"]
+
+
+@virtual
 async def test_who_waits_for_a_worker_that_is_removed_is_told():
     s = supervisor(stay=True)
     worker = s.supervise(Worker("bob", silent))
