@@ -93,7 +93,7 @@ class Narrator:
         else:
             self.keep(name, exit.run, "exited" if exit.code == 0 else f"exited: {words_of(exit)}")
         if status is not None and status.state is State.BACKOFF and status.deadline is not None:
-            self.keep(name, exit.run, f"retrying after {status.deadline - status.since:g} s...")
+            self.keep(name, exit.run, f"retrying after {round(status.deadline - status.since, 3):g} s...")
 
     # ------------------------------------------------------------ blocked for long
 
