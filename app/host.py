@@ -1,4 +1,4 @@
-"""The seam between the web and whatever supervises: four methods and no worker object.
+"""The seam between the web and whatever supervises: a few methods and no worker object.
 
 Another kind of host (a remote one) is one more implementation of `Host`; the web layer does not change.
 """
@@ -6,11 +6,10 @@ Another kind of host (a remote one) is one more implementation of `Host`; the we
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from supervisor_core.supervisor import Supervisor
-
 from supervisor_core.journal import Cursor, Entry, Gap, Snapshot
 from supervisor_core.logs import LogStore
 from supervisor_core.messages import Order, Receipt
+from supervisor_core.supervisor import Supervisor
 
 
 class Host(Protocol):
@@ -30,6 +29,10 @@ class Host(Protocol):
 
     def follow(self, cursor: Cursor) -> AsyncIterator[list[Entry] | Gap]:
         """What came after `cursor` (of this boot); ends when the host leaves."""
+        ...
+
+    def entries(self, after: int, limit: int) -> list[Entry] | Gap:
+        """What is still held of the history, strictly after a number; a `Gap` when its beginning is gone."""
         ...
 
     async def tell(self, order: Order) -> Receipt:
@@ -53,6 +56,9 @@ class LocalHost:
 
     def follow(self, cursor: Cursor) -> AsyncIterator[list[Entry] | Gap]:
         return self._supervisor.journal.follow(cursor.seq)
+
+    def entries(self, after: int, limit: int) -> list[Entry] | Gap:
+        return self._supervisor.journal.entries(after, limit)
 
     async def tell(self, order: Order) -> Receipt:
         return self._supervisor.tell(order)

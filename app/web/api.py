@@ -1,0 +1,241 @@
+"""The API's routes: one table with method, path, scope and handler, and the handlers that only read.
+
+A route that is not in the table cannot be reached: the gate takes its scopes from here. Later features add a line here
+and a handler. What changes something is in `orders.py`, lines are in `logs.py`, live events in `stream.py`.
+"""
+
+from starlette.responses import Response
+
+from supervisor_core.journal import Cursor, Gap
+from supervisor_core.model import Phase
+
+from . import wire
+from .contract import docs_page, openapi
+from .logs import get_lines, stream_lines
+from .orders import act, get_operation, send_signal, shut_down
+from .params import Params
+from .problems import Problem, bad_cursor
+from .routes import Call, Query, Route
+from .select import filtered, find, status_of
+from .stream import events_stream
+
+JSON = "application/json"
+HISTORY, MOST_HISTORY = 200, 1000
+
+# ---------------------------------------------------------------- health, and who asks
+
+
+async def healthz(_: Call) -> Response:
+    return Response(b'{"status":"ok"}', media_type=JSON)
+
+
+async def readyz(call: Call) -> Response:
+    phase = call.host.snapshot().phase
+    leaving = call.services.stopping.is_set() or phase in (Phase.LEAVING, Phase.OVER)
+    if call.services.applied.is_set() and not leaving:
+        return Response(b'{"status":"ready"}', media_type=JSON)
+    status = "leaving" if leaving else "starting"
+    return Response(wire.dump({"status": status}), 503, {"Retry-After": "1"}, media_type=JSON)
+
+
+async def whoami(call: Call) -> Response:
+    caller, settings = call.caller, call.services.settings
+    told = {
+        "who": caller.who,
+        "scope": caller.scope,
+        "how": caller.how,
+        "host": call.host.name,
+        "instance": settings.instance,
+        "version": settings.version,
+        "time": wire.when(call.host.now()),
+    }
+    return Response(wire.dump(told), media_type=JSON)
+
+
+async def make_login_link(call: Call) -> Response:
+    """A one-time link for a browser; `url` only where an address is known, `path` is right behind any."""
+    credentials, settings = call.services.credentials, call.services.settings
+    code, end = credentials.make_link()
+    path = f"{call.root}/login?code={code}"
+    base = settings.public_url.removesuffix(settings.root_path) or credentials.address
+    told = {"code": code, "path": path, "url": base + path if base else None, "expires": wire.when(end)}
+    return Response(wire.dump(told), 201, media_type=JSON)
+
+
+# ---------------------------------------------------------------- workers
+
+
+async def list_workers(call: Call) -> Response:
+    params, snapshot = Params(call.request), call.host.snapshot()
+    names = filtered(
+        snapshot,
+        states=params.many("state"),
+        q=params.one("q"),
+        labels=params.many("label"),
+        groups=params.many("group"),
+    )
+    tag = f'W/"{snapshot.cursor}"'
+    if call.request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"ETag": tag})
+    head = wire.dump({"host": call.host.name, "cursor": str(snapshot.cursor), "phase": snapshot.phase})
+    body = head[:-1] + b',"workers":' + call.services.rows.many(snapshot, names) + b"}"
+    return Response(body, headers={"ETag": tag}, media_type=JSON)
+
+
+async def get_worker(call: Call) -> Response:
+    snapshot = call.host.snapshot()
+    entry = find(snapshot, call.request.path_params["name"])
+    told = wire.status(entry, snapshot.cursor.boot)
+    told["spec"] = wire.spec(status_of(entry).spec)
+    return Response(wire.dump(told), media_type=JSON)
+
+
+# ---------------------------------------------------------------- history
+
+
+async def list_events(call: Call) -> Response:
+    """What the journal still holds, oldest first; without `after=` the newest of it."""
+    params, host = Params(call.request), call.host
+    limit = params.integer("limit", HISTORY, 1, MOST_HISTORY)
+    now = host.snapshot().cursor
+    after, before = _cursor(params, "after", now), _cursor(params, "before", now)
+    end = min(now.seq, (now.seq + 1 if before is None else before) - 1)
+    start = max(0, end - limit) if after is None else after
+    found = host.entries(start, limit)
+    gone = isinstance(found, Gap)
+    if isinstance(found, Gap):
+        found = host.entries(found.end, limit)
+    chosen = [entry for entry in found if entry.seq <= end] if isinstance(found, list) else []
+    last = chosen[-1].seq if chosen else max(start, 0)
+    told = {
+        "cursor": str(now),
+        "events": [wire.event(entry, now.boot) for entry in chosen],
+        "first": f"{now.boot}:{chosen[0].seq}" if chosen else None,
+        "next": f"{now.boot}:{last}",
+        "more": last < end if after is not None else bool(chosen) and chosen[0].seq > 1 and not gone,
+    }
+    return Response(wire.dump(told), media_type=JSON)
+
+
+def _cursor(params: Params, name: str, now: Cursor) -> int | None:
+    text = params.one(name)
+    if not text:
+        return None
+    try:
+        cursor = Cursor.parse(text)
+    except ValueError as error:
+        raise bad_cursor(f"{name}=: {error}") from None
+    if cursor.boot != now.boot:
+        raise Problem(410, "expired_cursor", f"{name}= is of another start of the service, whose history is not kept")
+    return cursor.seq
+
+
+# ---------------------------------------------------------------- the table
+
+WAIT = (
+    Query("wait", "seconds to wait for the outcome; 0 for none", "number"),
+    Query("until", "ready (default) or done (default for one-shots)"),
+)
+ORDER = "{cascade: boolean, reason: string, if_version: string}"
+FILTER = (
+    Query("state", "a state, repeatable", many=True),
+    Query("q", "part of the name"),
+    Query("label", "KEY=VALUE", many=True),
+    Query("group", "the label group", many=True),
+)
+LINES = (
+    Query("tail", "the last N lines", "integer"),
+    Query("after", "a key: what came after it"),
+    Query("before", "a key: what came before it"),
+    Query("at", "a time: what was written from then on"),
+    Query("limit", "at most 5000", "integer"),
+    Query("stream", "out, err, log", many=True),
+    Query("q", 'words, "several words", -without'),
+    Query("context", "neighbours of what q finds", "integer"),
+    Query("ansi", "keep (default) or strip"),
+)
+FOLLOW = (
+    Query("after", "a key to go on from, for a first connection"),
+    Query("tail", "lines of backlog, default 200", "integer"),
+    *LINES[5:7],
+    LINES[8],
+)
+WORKERS = Query("workers", "names and patterns, with commas; all without it", many=True)
+EVENTS = "text/event-stream"
+ONE = "/api/v1/workers/{name}"
+ACTED = (200, 202, 400, 404, 409, 413, 415, 422, 503)
+
+
+def order(path: str, action: str, summary: str) -> Route:
+    return Route(
+        "POST", f"{ONE}/{path}", "operate", handler=act(action), summary=summary, query=WAIT, body=ORDER, answers=ACTED
+    )
+
+
+async def get_openapi(call: Call) -> Response:
+    return Response(openapi(ROUTES, call.root, call.services.settings.version), media_type=JSON)
+
+
+async def get_docs(call: Call) -> Response:
+    return Response(docs_page(ROUTES, call.root), media_type="text/html")
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/healthz", "none", handler=healthz, summary="The process answers"),
+    Route("GET", "/readyz", "none", handler=readyz, summary="The config is applied", answers=(200, 503)),
+    Route("GET", "/openapi.json", "read", handler=get_openapi, summary="This contract, by machine"),
+    Route("GET", "/docs", "read", handler=get_docs, summary="This contract, for people", media="text/html"),
+    Route("GET", "/api/v1/whoami", "none", handler=whoami, summary="Who you are and what you may"),
+    Route(
+        "GET", "/api/v1/workers", "read", handler=list_workers, summary="All workers", query=FILTER,
+        answers=(200, 304, 400),
+    ),
+    Route("GET", ONE, "read", handler=get_worker, summary="One worker, with its spec", answers=(200, 404)),
+    order("start", "start", "Start it; answered when it is ready"),
+    order("stop", "stop", "Stop it; answered when nothing of its tree is left"),
+    order("shutdown", "stop", "The same as stop"),
+    order("restart", "restart", "Restart it; answered when the new run is ready"),
+    order("kill", "kill", "Kill its tree at once"),
+    Route(
+        "POST", f"{ONE}/signal", "operate", handler=send_signal, summary="Send a signal to its leader or its tree",
+        body="{signal: string, tree: boolean}", answers=(200, 400, 404, 409, 413, 415, 422),
+    ),
+    Route(
+        "GET", "/api/v1/operations/{id}", "read", handler=get_operation, summary="An order and its outcome so far",
+        query=WAIT[:1], answers=(200, 400, 404),
+    ),
+    Route(
+        "GET", "/api/v1/events", "read", handler=list_events, summary="What happened, with cause and who asked",
+        query=(Query("after", "a cursor"), Query("before", "a cursor"), Query("limit", "at most 1000", "integer")),
+        answers=(200, 400, 410),
+    ),
+    Route(
+        "GET", "/api/v1/events/stream", "read", handler=events_stream, summary="What happens, live",
+        query=(Query("after", "a cursor to go on from, for a first connection"),),
+        answers=(200, 400, 503), media=EVENTS,
+    ),
+    Route(
+        "GET", f"{ONE}/logs", "read", handler=get_lines, summary="Lines of a worker", query=LINES,
+        answers=(200, 400, 404),
+    ),
+    Route(
+        "GET", "/api/v1/logs", "read", handler=get_lines, summary="Lines of many workers, merged",
+        query=(WORKERS, *LINES), answers=(200, 400, 404),
+    ),
+    Route(
+        "GET", f"{ONE}/logs/stream", "read", handler=stream_lines, summary="Lines of a worker, live", query=FOLLOW,
+        answers=(200, 400, 404, 503), media=EVENTS,
+    ),
+    Route(
+        "GET", "/api/v1/logs/stream", "read", handler=stream_lines, summary="Lines of many workers, merged, live",
+        query=(WORKERS, *FOLLOW), answers=(200, 400, 404, 503), media=EVENTS,
+    ),
+    Route(
+        "POST", "/api/v1/login-links", "admin", handler=make_login_link, summary="A one-time sign-in link",
+        answers=(201,),
+    ),
+    Route(
+        "POST", "/api/v1/shutdown", "admin", handler=shut_down, summary="The whole service leaves, in order",
+        body="{reason: string}", answers=(202, 400, 413, 415, 422),
+    ),
+)  # fmt: skip

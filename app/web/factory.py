@@ -1,0 +1,121 @@
+"""Makes the web application: the route table, the pages, and the gate before all of them.
+
+`create_app(hosts, services=services)` gives a FastAPI application that can also be mounted inside another one; every
+URL that it makes is relative to its root path. `make_services` makes what it needs from config and instance.
+
+Known wart: FastAPI's own OpenAPI is switched off, since the contract is printed from the table.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Path
+
+from ..assets import STATIC, TEMPLATES
+from ..host import Host
+from ..watchers.operations import Operations
+from .api import ROUTES
+from .credentials import Credentials, NamedToken
+from .feed import Feed
+from .gate import Gate
+from .pages import pages_router
+from .problems import Problem
+from .routes import PAGES, Call, Route, Table
+from .services import Services, Settings
+from .wire import Rows
+
+if TYPE_CHECKING:
+    from supervisor_core.config import Config
+
+    from ..settings import Instance, UpOptions
+
+__all__ = ["Services", "Settings", "create_app", "gather", "make_services"]
+
+
+def version() -> str:
+    try:
+        return metadata.version("quarterdeck")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def gather(host: Host, *, settings: Settings, credentials: Credentials) -> Services:
+    """The services of a host, with the operations told to the event stream."""
+    rows = Rows()
+    operations = Operations(host)
+    services = Services(settings, credentials, operations, rows, templates=TEMPLATES, static=STATIC)
+    services.feed = Feed(host, rows, services.stopping)
+    operations.listen(services.feed.take_operation)
+    return services
+
+
+def make_services(host: Host, config: "Config", instance: "Instance", options: "UpOptions") -> Services:
+    """What the service of an instance needs. Raises `CannotKeep` when its secrets cannot be kept."""
+    service = config.service
+    public_url = (service.public_url or "").rstrip("/")
+    root_path = urlsplit(public_url).path
+    named = [NamedToken.of(token.name, token.scope, token.sha256, token.expires) for token in config.tokens]
+    credentials = Credentials(instance.state, host.now, named=named, root_path=root_path)
+    settings = Settings(
+        instance=credentials.instance,
+        version=version(),
+        root_path=root_path,
+        public_url=public_url,
+        allowed_hosts=tuple(service.allowed_hosts),
+        behind_proxy=tuple(service.behind_proxy),
+        no_auth=options.no_auth,
+        socket_group=service.socket_group or "",
+    )
+    return gather(host, settings=settings, credentials=credentials)
+
+
+def create_app(hosts: Sequence[Host], *, services: Services) -> FastAPI:
+    """The application; the API speaks for the first host. Raises RuntimeError for a route without a scope."""
+    host = hosts[0]
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, title="Quarterdeck")
+    for route in ROUTES:
+        app.router.routes.append(Path(route.path, _endpoint(route, host, services), methods=[route.method]))
+    app.include_router(pages_router(hosts, services))
+    table = Table([*ROUTES, *PAGES])
+    _refuse_open_routes(app, table)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_middleware(Gate, settings=services.settings, credentials=services.credentials, table=table, now=host.now)
+    return app
+
+
+def _endpoint(route: Route, host: Host, services: Services) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await route.handler(Call(request, request.state.caller, host, services))
+
+    return endpoint
+
+
+def _refuse_open_routes(app: FastAPI, table: Table) -> None:
+    for path, method in _served(app):
+        if not table.covers(method, path):
+            raise RuntimeError(f"{method} {path} has no scope: add it to the table of the API or of the pages")
+
+
+def _served(app: FastAPI) -> list[tuple[str, str]]:
+    found = []
+    for route in app.routes:
+        methods = getattr(route, "methods", None) or {"GET"}
+        found += [(getattr(route, "path", "?"), method) for method in methods if method != "HEAD"]
+    return found
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return Problem(error.status_code, "http", str(error.detail), headers=error.headers).response()

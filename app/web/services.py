@@ -1,0 +1,56 @@
+"""What the web layer is given to work with: settings, credentials, operations, the shared feed, two flags.
+
+Made once by the composition root and handed to every part; no part reaches for a global. No request is handled here.
+"""
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..watchers.operations import Operations
+from .credentials import Credentials
+from .feed import Feed
+from .wire import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the gate goes by. `root_path` has no slash at its end ("" or "/jobs"); `public_url` neither.
+
+    `behind_proxy` are addresses or networks whose forwarding headers are believed. `socket_group` is a group whose
+    members are admin through the Unix socket, as are `owner_uid` and root. `streams` are open at most in all.
+    """
+
+    instance: str = "local"
+    version: str = "0"
+    root_path: str = ""
+    public_url: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    behind_proxy: tuple[str, ...] = ()
+    no_auth: bool = False
+    owner_uid: int = field(default_factory=os.getuid)
+    socket_group: str = ""
+    streams: int = 1000
+
+
+@dataclass(slots=True)
+class Services:
+    """`stopping`: set, every stream says good-bye and ends. `applied`: set once the config is applied (readyz)."""
+
+    settings: Settings
+    credentials: Credentials
+    operations: Operations
+    rows: Rows
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    applied: asyncio.Event = field(default_factory=asyncio.Event)
+    templates: Path | None = None
+    static: Path | None = None
+    streams: int = 0
+    feed: Feed = field(init=False)
+
+    async def aclose(self) -> None:
+        """Ends what follows the journal, and writes down what the sessions have learnt."""
+        await self.operations.aclose()
+        await self.feed.aclose()
+        self.credentials.save()
