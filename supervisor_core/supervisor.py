@@ -18,7 +18,7 @@ from .errors import Refused, WorkerError
 from .flag import Flag
 from .journal import Journal
 from .launcher import Launcher
-from .logs import LogStore
+from .logs import LogSink
 from .machine import Machine
 from .messages import (
     Add,
@@ -64,7 +64,7 @@ class Supervisor:
         logger: Logger | None = None,
         stay: bool = False,
         spawner: "Spawner | None" = None,
-        logs: LogStore | None = None,
+        logs: LogSink | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.context = Context() if context is None else context

@@ -1,0 +1,51 @@
+"""uvicorn as this service needs it: no signal handlers, no tick, an end that it is told.
+
+uvicorn's own main loop wakes ten times a second for a date header and an exit flag; this one awaits an event, so an
+idle service costs nothing. Known wart: `shutdown` is uvicorn's own and looks every 0.1 s whether connections are gone.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import uvicorn
+
+GRACE = 2.0
+"""Seconds that open requests get to end once the streams have said good-bye."""
+
+
+class Server(uvicorn.Server):
+    """Serves one application on sockets that are already bound, until `leave` is set."""
+
+    def __init__(self, app: Any, *, protocol: Any = "httptools") -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=protocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                date_header=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=int(GRACE),
+                timeout_keep_alive=75,
+            )
+        )
+        self.leave = asyncio.Event()
+
+    async def run_on(self, sockets: Sequence[socket.socket]) -> None:
+        """Accepts on `sockets` (and closes them) until `leave` is set and open requests have ended."""
+        await self.serve(sockets=list(sockets))
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.leave.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the process's signals alone: `server.py` decides what they mean."""
+        yield
