@@ -1,0 +1,236 @@
+"""The config file: TOML to `WorkerSpec`s and settings, or *all* problems with file and line.
+
+`load` is the door; `keys.py` is the one place where keys and defaults are written. Files are read and variables are
+looked up here, no process is started and no name is asked of the network, so a check can run anywhere.
+
+Known wart: `[defaults]` and `[service]` hold for all files, wherever they stand; only the main file may include.
+"""
+
+import glob
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..model import Condition, RestartWhen, WorkerSpec
+from .files import read_toml
+from .keys import INCLUDE, TOP, WORKER
+from .problems import ConfigError, Found, Problem, Problems, Source
+from .reading import Words, fields_of, nearest
+from .requirements import check_circles, resolve
+from .settings import (
+    Group,
+    LogSettings,
+    ServiceSettings,
+    Token,
+    check_name,
+    read_groups,
+    read_logs,
+    read_service,
+    read_tokens,
+    refuse_pools_and_hooks,
+)
+from .values import BadValue, shown, strings
+from .workers import Read, read_worker
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Group",
+    "LogSettings",
+    "Problem",
+    "ServiceSettings",
+    "Token",
+    "load",
+    "read_one",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that a config says. `files` are those that were read, the main one first; `notes` are worth a look."""
+
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    logs: LogSettings = field(default_factory=LogSettings)
+    workers: tuple[WorkerSpec, ...] = ()
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    tokens: tuple[Token, ...] = ()
+    files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def load(path: str | Path, *, environ: Mapping[str, str] | None = None, fragment: bool = False) -> Config:
+    """Reads a config file and what it includes; raises `ConfigError` with every problem.
+
+    `environ` is where `${VAR}` is looked up (our own environment without it). With `fragment`, names in `requires`
+    and groups that the file does not have are no problem: another file may.
+    """
+    problems = Problems()
+    loader = _Loader(Words({}, os.environ if environ is None else environ), problems, fragment)
+    config = loader.load(Path(path))
+    problems.finish()
+    return config
+
+
+def read_one(
+    name: str, table: Mapping[str, Any], folder: str, *, known: Mapping[str, tuple[str, ...]]
+) -> list[WorkerSpec]:
+    """Gives the worker(s) of one table that came as JSON, with origin `api`; raises `ConfigError`.
+
+    `folder` is what paths are relative to; `known` are the other workers' names, each with the names that it means.
+    """
+    problems = Problems()
+    found = Found(dict(table), Source("the request", folder), (name,))
+    check_name(name, found, problems)
+    reads = read_worker(found, {}, os.environ, problems)
+    names = {**known, name: tuple(read.spec.name for read in reads), **{r.spec.name: (r.spec.name,) for r in reads}}
+    specs = [
+        replace(r.spec, requires=resolve(r.spec.name, r.wishes, names, problems), origin="api", source="")
+        for r in reads
+    ]
+    problems.finish()
+    return specs
+
+
+class _Loader:
+    """The tables of all files put together, by their names; then each kind read by its module."""
+
+    def __init__(self, words: Words, problems: Problems, fragment: bool) -> None:
+        self.words, self.problems, self.fragment = words, problems, fragment
+        self.tables: dict[str, dict[str, Found]] = {}
+        self.lists: dict[str, list[Found]] = {"token": [], "hook": []}
+        self.single: dict[str, Found] = {}
+        self.defaults: dict[str, Found] = {}
+        self.files: list[Path] = []
+        self.notes: list[str] = []
+
+    def load(self, path: Path) -> Config:
+        main = read_toml(path, self.problems)
+        if main is None:
+            return Config()
+        self.files.append(path)
+        self._gather(main)
+        for name in self._included(path, main):
+            part = read_toml(name, self.problems)
+            if part is not None:
+                self.files.append(name)
+                if "include" in part.value:
+                    self.problems.add(part.items()["include"], "only the main file includes; move it there")
+                self._gather(part)
+        service = read_service(self.single.get("service"), self.words, self.problems)
+        logs = read_logs(self.single.get("logs"), self.words, self.problems)
+        tokens = read_tokens(self.lists["token"], self.words, self.problems)
+        refuse_pools_and_hooks(self.tables.get("pool", {}), self.lists["hook"], self.words, self.problems)
+        workers, groups = self._workers()
+        return Config(service, logs, workers, groups, tokens, tuple(self.files), tuple(self.notes))
+
+    def _included(self, path: Path, main: Found) -> list[Path]:
+        """The included files in the order of their names, each once."""
+        found = main.items().get("include")
+        try:
+            patterns = strings(found.value) if found else INCLUDE
+        except BadValue as error:
+            self.problems.add(main.items()["include"], str(error))
+            return []
+        seen = {os.path.realpath(path)}
+        names = []
+        for pattern in patterns:
+            full = os.path.join(path.absolute().parent, os.path.expanduser(pattern))
+            matched = sorted(glob.glob(full))
+            if found and not matched and not glob.has_magic(pattern):
+                self.problems.add(found, f"{full} is not there; check the path or write a pattern")
+            for name in matched:
+                if os.path.realpath(name) not in seen:
+                    seen.add(os.path.realpath(name))
+                    names.append(Path(name))
+        return names
+
+    def _gather(self, file: Found) -> None:
+        for key, found in file.items().items():
+            if key not in TOP:
+                self.problems.add(found, f"unknown table or key; {nearest(key, TOP)}")
+            elif key == "include":
+                continue
+            elif key in self.lists:
+                self._gather_list(key, found)
+            elif not isinstance(found.value, dict):
+                kind = f"[{key}]" if key in ("service", "logs", "defaults") else f"[{key}.NAME]"
+                self.problems.add(found, f"{shown(found.value)} is no table; write {kind}")
+            elif key in ("service", "logs"):
+                self._gather_single(key, found)
+            elif key == "defaults":
+                fields = fields_of(found, WORKER, self.problems)
+                for name, value in fields.items():
+                    self._once(self.defaults, name, value, "is set")
+            else:
+                for name, one in found.items().items():
+                    self._once(self.tables.setdefault(key, {}), name, one, f"a {key} with this name is")
+
+    def _gather_list(self, key: str, found: Found) -> None:
+        if isinstance(found.value, list) and all(isinstance(item, dict) for item in found.value):
+            self.lists[key] += [found.inner(i, item) for i, item in enumerate(found.value)]
+        else:
+            self.problems.add(found, f"{shown(found.value)} is no list of tables; write [[{key}]]")
+
+    def _gather_single(self, key: str, found: Found) -> None:
+        if key in self.single:
+            self.problems.add(found, f"the table is in {self.single[key].place} too; keep one of them")
+        self.single.setdefault(key, found)
+
+    def _once(self, places: dict[str, Found], name: str, found: Found, what: str) -> None:
+        """Keeps the first of two that differ at most in case, and names both places."""
+        same = {known.lower(): known for known in places}.get(name.lower())
+        if same is not None:
+            spelled = "" if same == name else f" (as {shown(same)})"
+            self.problems.add(found, f"{what} in {places[same].place} too{spelled}; rename or remove one")
+        else:
+            places[name] = found
+
+    def _workers(self) -> tuple[tuple[WorkerSpec, ...], dict[str, Group]]:
+        reads: dict[str, Read] = {}
+        names: dict[str, tuple[str, ...]] = {}
+        for title, found in self.tables.get("worker", {}).items():
+            if not isinstance(found.value, dict):
+                self.problems.add(found, f"{shown(found.value)} is no table; write [worker.{title}]")
+                continue
+            check_name(title, found, self.problems)
+            made = read_worker(found, self.defaults, self.words.variables, self.problems)
+            names[title] = tuple(read.spec.name for read in made)
+            for read in made:
+                self._claim(reads, read)
+        names |= {name: (name,) for name in reads if name not in names}
+        groups = read_groups(self.tables.get("group", {}), names, self.words, self._lenient())
+        meanings = {**{title: group.workers for title, group in groups.items()}, **names}
+        requires = {n: resolve(n, read.wishes, meanings, self._lenient()) for n, read in reads.items()}
+        check_circles(requires, {n: read.found for n, read in reads.items()}, self.problems)
+        awaited = {r.name for edges in requires.values() for r in edges if r.condition in _COMPLETED}
+        return tuple(self._finished(read, requires[n], groups, n in awaited) for n, read in reads.items()), groups
+
+    def _claim(self, reads: dict[str, Read], read: Read) -> None:
+        """A replica's name may meet that of another worker, which TOML's own keys cannot tell."""
+        same = next((r for n, r in reads.items() if n.lower() == read.spec.name.lower()), None)
+        if same is not None:
+            self.problems.add(read.found, f"{shown(read.spec.name)} is in {same.spec.source} too; rename one of them")
+        reads.setdefault(read.spec.name, read)
+
+    def _lenient(self) -> Problems:
+        """Where unknown names go: for a fragment, nowhere."""
+        return Problems() if self.fragment else self.problems
+
+    def _finished(self, read: Read, requires: Any, groups: Mapping[str, Group], awaited: bool) -> WorkerSpec:
+        spec = read.spec
+        labels: dict[str, str] = {}
+        for group in groups.values():
+            labels |= group.labels if spec.name in group.workers else {}
+        if spec.program and spec.program.venv and not os.path.isdir(os.path.join(spec.program.venv, "bin")):
+            self.notes.append(f"{spec.source}: {spec.name}: there is no virtual environment at {spec.program.venv}")
+        return replace(
+            spec,
+            requires=requires,
+            labels={**labels, **spec.labels},
+            one_shot=awaited and spec.restart.restart is RestartWhen.NEVER,
+        )
+
+
+_COMPLETED = (Condition.COMPLETED, Condition.COMPLETED_SUCCESSFULLY)

@@ -1,0 +1,54 @@
+"""The variables of a worker: its `env_file`s, then its `environment`, whose values may be files.
+
+Secrets pass here, so no message contains a value. Known wart: a file that a value names is read when the config is,
+so a secret that changes later needs a reload.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .expand import expand_home, expand_variables, expand_words
+from .files import BadFile, read_dotenv, read_text
+from .problems import Found, Problems
+from .reading import Words, absolute
+from .values import BadValue, scalar, shown
+
+
+def read_environment(
+    entries: Mapping[str, Found], env_files: list[tuple[Found, str]], words: Words, problems: Problems
+) -> dict[str, str]:
+    """Gives the variables. `${VAR}` in a value is looked up in the env files first, then outside."""
+    environment: dict[str, str] = {}
+    for found, path in env_files:
+        try:
+            environment |= read_dotenv(path, {**words.variables, **environment})
+        except BadFile as error:
+            problems.add(found, f"{path} {error}" if not error.line else f"{path}: {error}")
+    words = Words(words.words, {**words.variables, **environment})
+    for name, found in entries.items():
+        if not name or "=" in name or "\0" in name:
+            problems.add(found, f'{shown(name)} is no variable name; it may not be empty or hold "="')
+            continue
+        try:
+            environment[name] = _value(found, words)
+        except BadValue as error:
+            problems.add(found, str(error))
+        except BadFile as error:
+            problems.add(found, f"{found.value['file']} {error}")
+    return environment
+
+
+def _value(found: Found, words: Words) -> str:
+    value: Any = found.value
+    if not isinstance(value, dict):
+        return _expanded(scalar(value), words)
+    if set(value) != {"file"} or not isinstance(value["file"], str):
+        raise BadValue('is neither a text nor a file; write NAME = "value" or NAME = { file = "/run/secrets/x" }')
+    text = read_text(absolute(found, _expanded(value["file"], words))).removesuffix("\n").removesuffix("\r")
+    if "\0" in text:
+        raise BadValue("the file holds a NUL character, which no program can receive; remove it")
+    return text
+
+
+def _expanded(text: str, words: Words) -> str:
+    return expand_home(expand_variables(expand_words(text, words.words), words.variables))

@@ -1,0 +1,132 @@
+"""The tables of the service itself, as records: `[service]`, `[logs]`, `[[token]]`, `[group.NAME]`.
+
+Read and checked here, used by `app`. Known wart: `socket_group` is a name that is looked up only when it is needed.
+"""
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from .keys import GROUP, HOOK, LOGS, POOL, SERVICE, TOKEN
+from .problems import Found, Problems
+from .reading import Words, absolute, nearest, read_table
+from .values import BadValue, name, shown
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """`[service]`. `listen` holds HOST:PORT and unix:PATH (absolute); times in seconds; None where nobody said."""
+
+    name: str = ""
+    listen: tuple[str, ...] = ("127.0.0.1:7440",)
+    state: str | None = None
+    public_url: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    behind_proxy: tuple[str, ...] = ()
+    plain_http: bool = False
+    socket_group: str | None = None
+    shutdown_timeout: float = 9.0
+    color: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """`[logs]`, in bytes."""
+
+    max_worker: int = 1024 * 1024 * 1024
+    max_total: int = 10 * 1024 * 1024 * 1024
+    segment: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`[[token]]`: a credential that is known by its hash. `expires` has its offset from UTC; None is never."""
+
+    name: str
+    scope: str
+    sha256: str
+    expires: datetime | None = None
+
+
+def read_service(found: Found | None, words: Words, problems: Problems) -> ServiceSettings:
+    values = read_table(found, SERVICE, problems, words)
+    if found is not None:
+        values["listen"] = tuple(
+            f"unix:{absolute(found, item.removeprefix('unix:'))}" if item.startswith("unix:") else item
+            for item in values["listen"]
+        )
+    return ServiceSettings(**{field.name: values[field.name] for field in fields(ServiceSettings)})
+
+
+def read_logs(found: Found | None, words: Words, problems: Problems) -> LogSettings:
+    values = read_table(found, LOGS, problems, words)
+    return LogSettings(**{field.name: values[field.name] for field in fields(LogSettings)})
+
+
+def read_tokens(found: Iterable[Found], words: Words, problems: Problems) -> tuple[Token, ...]:
+    tokens: dict[str, Token] = {}
+    for one in found:
+        before = len(problems)
+        values = read_table(one, TOKEN, problems, words)
+        if len(problems) > before:
+            continue
+        if values["name"].lower() in tokens:
+            problems.add(one, f"a second token is named {shown(values['name'])}; choose another name")
+        tokens[values["name"].lower()] = Token(values["name"], values["scope"], values["sha256"], values["expires"])
+    return tuple(tokens.values())
+
+
+def refuse_pools_and_hooks(
+    pools: Mapping[str, Found], hooks: Iterable[Found], words: Words, problems: Problems
+) -> None:
+    for title, found in pools.items():
+        before = len(problems)
+        check_name(title, found, problems)
+        read_table(found, POOL, problems, words)
+        if len(problems) == before:
+            problems.add(found, "pools are not supported yet; remove it for now")
+    for found in hooks:
+        before = len(problems)
+        values = read_table(Found(found.value, found.source, found.path), HOOK, Problems(), words)
+        if isinstance(found.value, dict) and (values["command"] is None) == (values["url"] is None):
+            problems.add(found, "needs either command or url; add one of them")
+        read_table(found, HOOK, problems, words)
+        if len(problems) == before:
+            problems.add(found, "hooks are not supported yet; remove it for now")
+
+
+def check_name(title: str, found: Found, problems: Problems) -> None:
+    try:
+        name(title)
+    except BadValue as error:
+        problems.add(found, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """`[group.NAME]`: its workers by their full names, and the labels that each of them gets."""
+
+    workers: tuple[str, ...]
+    labels: Mapping[str, str]
+
+
+def read_groups(
+    found: Mapping[str, Found], names: Mapping[str, tuple[str, ...]], words: Words, problems: Problems
+) -> dict[str, Group]:
+    """Gives the groups. `names` are what stands for workers: each with the full names that it means."""
+    groups = {}
+    for title, one in found.items():
+        check_name(title, one, problems)
+        if title.lower() in {known.lower() for known in names}:
+            problems.add(one, "a worker has this name too; choose another one for the group")
+        values: dict[str, Any] = read_table(one, GROUP, problems, words)
+        members: dict[str, None] = {}
+        for pattern in values["workers"]:
+            matched = [full for known, many in names.items() if fnmatch.fnmatchcase(known, pattern) for full in many]
+            if not matched:
+                problems.add(one.items()["workers"], f"no worker is named {shown(pattern)}; {nearest(pattern, names)}")
+            members |= dict.fromkeys(matched)
+        groups[title] = Group(tuple(members), values["labels"])
+    return groups

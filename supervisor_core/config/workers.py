@@ -1,0 +1,221 @@
+"""One `[worker.NAME]` table, over `[defaults]`, made into its `WorkerSpec`s (one a replica).
+
+Tables that add up with those of `[defaults]`: environment, labels, links, backoff, logs, limits; every other key
+takes its default's place. What other workers mean to this one is `requirements.py`'s.
+
+`one_shot`: a worker that is never restarted and whose completion another one requires. Merely `restart = "never"` is
+not enough: a development server is such a worker too, and an order to start it is answered when it is ready.
+
+Known wart: a bad value of `[defaults]` is noticed once a worker uses it, and so not in a file without workers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..model import OnGiveUp, Program, RestartPolicy, RestartWhen, StopPolicy, WorkerSpec
+from .commands import check_size, parse_command
+from .environment import read_environment
+from .expand import expand_home, expand_variables, expand_words, on_texts
+from .keys import BACKOFF, WORKER, WORKER_LOGS
+from .later import check_probe, with_parser
+from .problems import Found, Problems
+from .reading import Fields, Words, expanded, fields_of, parsed
+from .requirements import Wish, read_requires
+from .values import BadValue, name, shown, strings
+
+KEYS = {key.name: with_parser(key) for key in WORKER.keys}
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One worker as read: its spec, still without requirements, and the wishes that become them."""
+
+    spec: WorkerSpec
+    wishes: tuple[Wish, ...]
+    found: Found
+
+
+def read_worker(found: Found, defaults: Fields, outside: Mapping[str, str], problems: Problems) -> list[Read]:
+    """Gives the worker's replicas; what cannot be used is noted and left at its default."""
+    own = fields_of(found, WORKER, problems)
+    title = str(found.path[-1])
+    words = Words({}, outside)
+    replicas = parsed(KEYS["replicas"], own.get("replicas") or defaults.get("replicas"), problems, words)
+    made = []
+    for index in range(replicas):
+        full = f"{title}-{index}" if replicas > 1 else title
+        try:
+            name(full)
+        except BadValue as error:
+            problems.add(found, str(error))
+            break
+        made.append(_Reader(found, own, defaults, outside, problems, full, index).read())
+    return made
+
+
+class _Reader:
+    """One replica. `get` gives the parsed value of a key; `entries` those of a table that adds up."""
+
+    def __init__(
+        self, found: Found, own: Fields, defaults: Fields, outside: Mapping[str, str], problems: Problems,
+        full: str, index: int,
+    ) -> None:  # fmt: skip
+        self.found, self.own, self.defaults, self.problems, self.name = found, own, defaults, problems, full
+        self.given = {**defaults, **own}
+        words = {"name": full, "index": str(index)}
+        if "pool" in self.given:
+            words["slot"] = "{slot}"
+        self.words = Words(words, outside)
+
+    def read(self) -> Read:
+        get = self.get
+        program = self._program()
+        for key in ("ready", "alive"):
+            if key in self.given and check_probe(self.given[key], self.problems):
+                self.problems.add(self.given[key], "not supported yet; remove it for now")
+        for key in ("python", "user", "group", "umask", "nice", "tty", "hook_timeout", "daemon", "schedule", "pool",
+                    "limits", "stop_command", "before_start", "after_ready", "after_stop"):  # fmt: skip
+            get(key)
+        spec = WorkerSpec(
+            name=self.name,
+            restart=self._restart(),
+            stop=self._stop(),
+            start_timeout=get("start_timeout"),
+            autostart=get("autostart"),
+            essential=get("essential"),
+            program=program,
+            labels=self._texts("labels"),
+            links=self._texts("links"),
+            description=get("description"),
+            source=self.found.place,
+        )
+        return Read(spec, tuple(self._wishes()), self.given.get("requires", self.found))
+
+    def get(self, key: str) -> Any:
+        return parsed(KEYS[key], self.given.get(key), self.problems, self.words)
+
+    def entries(self, key: str) -> dict[str, Found]:
+        """The entries of a table, the worker's own over those of `[defaults]`."""
+        entries: dict[str, Found] = {}
+        for fields in (self.defaults, self.own):
+            if key in fields:
+                if not isinstance(fields[key].value, dict):
+                    self.problems.add(fields[key], f'{shown(fields[key].value)} is no table; write {{ a = "b" }}')
+                entries |= fields[key].items()
+        return entries
+
+    def _texts(self, key: str) -> dict[str, str]:
+        texts = {}
+        for entry, found in self.entries(key).items():
+            try:
+                texts[entry] = KEYS[key].parse({entry: expanded(KEYS[key], found, self.words)})[entry]
+            except BadValue as error:
+                self.problems.add(found, str(error))
+        return texts
+
+    def _program(self) -> Program | None:
+        env_files = (
+            [(self.given["env_file"], path) for path in self.get("env_file")] if "env_file" in self.given else []
+        )
+        environment = read_environment(self.entries("environment"), env_files, self.words, self.problems)
+        logs = self._sub("logs", WORKER_LOGS)
+        directory = self.get("directory") if "directory" in self.given else self.found.source.folder
+        argv, shell = self._command(environment)
+        if not argv:
+            return None
+        return Program(
+            argv=argv,
+            shell=shell,
+            directory=directory or self.found.source.folder,
+            environment=environment,
+            inherit=self._inherit(),
+            venv=self.get("venv") or None,
+            start_seconds=self.get("start_seconds"),
+            redirect_stderr=logs["redirect_stderr"],
+        )
+
+    def _command(self, environment: Mapping[str, str]) -> tuple[tuple[str, ...], bool]:
+        found = self.given.get("command")
+        if found is None:
+            if "python" not in self.given:
+                self.problems.add(self.found, 'has no command; add command = ["PROGRAM", "ARGUMENT"]')
+            return (), False
+        if "python" in self.own:
+            self.problems.add(self.own["python"], "stands beside command; remove one of them")
+        words = Words(self.words.words, {**self.words.variables, **environment})
+        try:
+            # A text with ${VAR} goes to a shell, which knows the worker's own variables; a list is expanded here.
+            value = on_texts(found.value, lambda text: expand_words(text, words.words))
+            if isinstance(value, list):
+                value = [expand_home(expand_variables(v, words.variables)) if isinstance(v, str) else v for v in value]
+            argv, shell = parse_command(value)
+            check_size(argv, environment)
+        except BadValue as error:
+            self.problems.add(found, str(error))
+            return (), False
+        return argv, shell
+
+    def _inherit(self) -> bool | tuple[str, ...]:
+        found = self.given.get("inherit")
+        if found is None or isinstance(found.value, bool):
+            return found is None or bool(found.value)
+        try:
+            return strings(found.value)
+        except BadValue:
+            self.problems.add(found, f"{shown(found.value)} does not fit; write true, false, or a list of names")
+            return True
+
+    def _restart(self) -> RestartPolicy:
+        backoff = self._sub("backoff", BACKOFF)
+        on_give_up = self.get("on_give_up")
+        if on_give_up == "retry_every":
+            self.problems.add(self.given["on_give_up"], 'retry_every is not supported yet; use "fail" for now')
+            on_give_up = "fail"
+        if backoff["initial"] > backoff["max"]:
+            self.problems.add(self.entries("backoff").get("max") or self.entries("backoff")["initial"],
+                              f"initial ({backoff['initial']:g} s) is more than max ({backoff['max']:g} s); "
+                              "raise max")  # fmt: skip
+        return RestartPolicy(
+            restart=RestartWhen(self.get("restart")),
+            success_exit_codes=self.get("success_exit_codes"),
+            backoff_initial=backoff["initial"],
+            backoff_max=backoff["max"],
+            backoff_factor=backoff["factor"],
+            jitter=backoff["jitter"],
+            max_restarts=self.get("max_restarts"),
+            window=self.get("window"),
+            stable_after=self.get("stable_after"),
+            on_give_up=OnGiveUp(on_give_up),
+        )
+
+    def _stop(self) -> StopPolicy:
+        steps, timeout = self.get("stop_signal"), self.get("stop_timeout")
+        in_steps = steps[0][1] is not None
+        if in_steps and "stop_timeout" in self.own and "stop_signal" in self.own:
+            self.problems.add(self.own["stop_timeout"], "stands beside steps that have their own times; remove it")
+        if in_steps and "stop_timeout" in self.own and "stop_signal" not in self.own:
+            steps = (*steps[:-1], (steps[-1][0], timeout))
+        return StopPolicy(tuple((s, timeout if seconds is None else seconds) for s, seconds in steps))
+
+    def _sub(self, key: str, table: Any) -> dict[str, Any]:
+        """A table of keys that adds up: its own entries and those of `[defaults]`, each at its place."""
+        values: dict[str, Found] = {}
+        for fields in (self.defaults, self.own):
+            if key in fields:
+                values |= fields_of(fields[key], table, self.problems)
+        return {k.name: parsed(k, values.get(k.name), self.problems, self.words) for k in table.keys}
+
+    def _wishes(self) -> list[Wish]:
+        found = self.given.get("requires")
+        if found is None:
+            return []
+
+        def expand(text: str) -> str:
+            return text.replace("{index}", self.words.words["index"])
+
+        wishes = read_requires(found, expand, self.problems)
+        if "requires" not in self.own:
+            # What all require, those that are required do not: else [defaults] could name nobody.
+            wishes = [w for w in wishes if w.name not in (self.name, self.found.path[-1])]
+        return wishes
