@@ -14,11 +14,11 @@ import { Ring } from "./logring.js";
 const ring = new Ring();
 const post = (/** @type {unknown} */ message) => /** @type {any} */ (globalThis).postMessage(message);
 let base = "", path = "", tail = 500;
-/** The key up to which everything has been seen. */
-let seen = "";
+/** The key up to which everything has been seen, and the one before which older lines begin. */
+let seen = "", back = "";
 /** @type {EventSource | null} */ let source = null;
 /** @type {View | null} */ let view = null;
-let last = 0, opened = 0, tries = 0, retryAt = 0, asleep = false, due = false, older = false, first = false, lines = 0, gaps = 0, signedOut = false;
+let last = 0, opened = 0, tries = 0, retryAt = 0, asleep = false, due = false, older = false, first = false, lines = 0, gaps = 0;
 
 /** @param {any} line @returns {Row} */
 function row(line) {
@@ -32,19 +32,13 @@ function gapRow(gap) {
   /** @type {Record<string, string>} */
   const why = { expired: "deleted by retention", dropped: "dropped", rebuilt: "index rebuilt, lines may be missing" };
   const size = gap.bytes ? `${gap.bytes} bytes ` : "";
-  return { kind: "gap", key: gap.key ?? gap.to ?? null, time: "", stream: gap.stream ?? "", run: 0, text: `${size}${why[gap.why] ?? gap.why ?? "missing"}`, cells: 0, at: 0 };
+  return { kind: "gap", key: gap.key ?? null, time: "", stream: gap.stream ?? "", run: 0, text: `${size}${why[gap.why] ?? gap.why ?? "missing"}`, cells: 0, at: 0 };
 }
 
 /** @param {any} mark @returns {Row} */
 function runRow(mark) {
-  const ended = (mark.kind ?? mark.event) === "end";
+  const ended = mark.kind === "end";
   return { kind: "run", key: mark.key ?? null, time: mark.time, stream: "", run: mark.run, text: `run ${mark.run} ${ended ? "ended" : "started"}`, cells: 0, at: 0 };
-}
-
-/** A line of JSON of any kind to a row. @param {any} item */
-function anyRow(item) {
-  if (item.why && !("text" in item)) return gapRow(item);
-  return "text" in item ? row(item) : runRow(item);
 }
 
 /** @param {Row} row */
@@ -63,7 +57,10 @@ function take(rows) {
     if (one.kind === "line") ring.open = ring.open.filter((other) => place(other) !== place(one));
     // A run's end completes what it left open.
     if (one.kind === "run" && one.text.endsWith("ended")) ring.open = ring.open.filter((other) => other.run !== one.run);
-    if (one.key !== null) seen = one.key;
+    if (one.key !== null) {
+      seen = one.key;
+      back ||= one.key;
+    }
     lines += one.kind === "line" ? 1 : 0;
     gaps += one.kind === "gap" ? 1 : 0;
     ring.push(one);
@@ -122,7 +119,7 @@ function connect() {
       if (source !== mine) return;
       const { data, lastEventId } = /** @type {MessageEvent} */ (event);
       last = Date.now();
-      if (tries || !first) tries = 0;
+      tries = 0;
       deed(JSON.parse(data));
       if (lastEventId && /^[0-9a-f]+$/i.test(lastEventId) && lastEventId > seen) seen = lastEventId;
     });
@@ -144,22 +141,23 @@ function lost(delay) {
 
 setInterval(() => {
   const now = Date.now();
-  if (asleep || signedOut || !path) return;
+  if (asleep || !path) return;
   if (retryAt ? now >= retryAt : source && now - Math.max(last, opened) > SILENT) connect();
 }, 500);
 
 async function fetchOlder() {
-  const oldest = ring.lo < ring.hi ? ring.get(ring.lo) : null;
-  if (older || first || !oldest?.key || ring.hi - ring.lo >= ring.capacity) return;
+  if (older || first || !back || ring.hi - ring.lo >= ring.capacity) return;
   older = true;
   try {
-    const answer = await fetch(`${path}?before=${encodeURIComponent(oldest.key)}&limit=500`, { headers: { accept: "application/json" } });
+    const answer = await fetch(`${path}?before=${encodeURIComponent(back)}&limit=500`, { headers: { accept: "application/json" } });
     if (!answer.ok) throw new Error(`the service answered ${answer.status}`);
     const page = await answer.json();
-    const rows = page.lines.filter((/** @type {any} */ one) => one.key !== null).map(anyRow);
-    if (!rows.length) first = true;
+    const rows = [...page.lines.map(row), ...page.gaps.map(gapRow), ...page.runs.map(runRow)].filter((one) => one.key !== null);
+    rows.sort((a, b) => (/** @type {string} */ (a.key) < /** @type {string} */ (b.key) ? -1 : 1));
     ring.unshift(rows);
-    lines += rows.length;
+    lines += page.lines.length;
+    back = page.first;
+    first = !page.more;
     show();
   } catch (error) {
     post({ t: "problem", text: `Older lines did not come: ${/** @type {Error} */ (error).message}` });

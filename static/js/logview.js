@@ -170,6 +170,14 @@ export class LogView {
     this.ask();
   }
 
+  /** The first line that is held. */
+  toStart() {
+    this.follow = false;
+    this.scroller.scrollTop = 0;
+    this.ask();
+    this.worker.postMessage({ t: "older" });
+  }
+
   /** @param {boolean} on */
   setPaused(on) {
     this.paused = on;
