@@ -1,0 +1,273 @@
+"""Which instance is meant, where its state is, and who runs it: files and variables, no HTTP and no supervisor.
+
+An instance is a config file. Its state folder (0700) holds lock, socket, token and logs; the lock alone decides who is
+first. A note in the user's own folder (`RUNNING`) lets clients find what runs, also from elsewhere.
+
+Known wart: a note outlives a killed service; so a reader tries the socket before it believes one.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import socket
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from supervisor_core.clock import Clock
+from supervisor_core.config import ConfigError, ServiceSettings, load
+
+FILE = "quarterdeck.toml"
+ETC = Path("/etc/quarterdeck") / FILE
+SYSTEM_STATE = Path("/var/lib/quarterdeck")
+RUNNING = "running"
+"""The folder beside the state folders with one note for each service of this user."""
+
+
+class NoConfig(Exception):
+    """No config file is where one is looked for; the message says where."""
+
+
+class InstanceTaken(Exception):
+    """Another process runs this instance; the message names it."""
+
+
+class BadState(OSError):
+    """The state folder cannot be used; the message says why and what to do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What `up` was told. `names` empty: all workers; `listen` empty: as the config says.
+
+    `echo`: workers' output on the terminal even when there is none. `detach`: leave the terminal first.
+    """
+
+    config_path: Path
+    state: Path | None = None
+    names: tuple[str, ...] = ()
+    detach: bool = False
+    echo: bool = False
+    exit_when_done: bool = False
+    no_auth: bool = False
+    listen: tuple[str, ...] = ()
+    plain_http: bool = False
+
+
+def find_config(told: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Gives the config file that is meant, absolute; raises `NoConfig`."""
+    if told or environ.get("QUARTERDECK_CONFIG"):
+        path = Path(told or environ["QUARTERDECK_CONFIG"]).expanduser().absolute()
+        path = path / FILE if path.is_dir() else path
+        if not path.exists():
+            raise NoConfig(f"{path} is not there; check the path after {'-c' if told else 'QUARTERDECK_CONFIG='}")
+        return path
+    if (found := nearest_config()) or (found := standing_config(environ)):
+        return found
+    raise NoConfig(
+        f"no {FILE} here, in a folder above, in {_home(environ, 'CONFIG').parent} or in /etc; name one: -c FILE"
+    )
+
+
+def nearest_config(start: Path | None = None) -> Path | None:
+    """The `quarterdeck.toml` of this folder or of the nearest one above it that has one."""
+    here = (start or Path.cwd()).absolute()
+    return next((folder / FILE for folder in (here, *here.parents) if (folder / FILE).is_file()), None)
+
+
+def standing_config(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The config of the user, else of the machine."""
+    places = (_home(environ, "CONFIG") / FILE, ETC)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _home(environ: Mapping[str, str], kind: str) -> Path:
+    """Our folder for CONFIG or STATE; a relative XDG path is ignored, as the standard asks."""
+    told = environ.get(f"XDG_{kind}_HOME", "")
+    default = {"CONFIG": "~/.config", "STATE": "~/.local/state"}[kind]
+    return (Path(told) if told.startswith("/") else Path(default).expanduser()) / "quarterdeck"
+
+
+def state_of(config: Path, told: Path | str | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The state folder of an instance; `told` is what the command line or the config file says."""
+    if told:
+        return Path(told).expanduser().absolute()
+    if config.is_relative_to("/etc") and (os.geteuid() == 0 or SYSTEM_STATE.exists()):
+        return SYSTEM_STATE
+    return _home(environ, "STATE") / _own_name(config)
+
+
+def _own_name(config: Path) -> str:
+    folder = re.sub(r"[^A-Za-z0-9._-]", "_", config.absolute().parent.name)[:24] or "root"
+    return f"{folder}-{hashlib.sha256(os.fsencode(config.resolve())).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance: its config file and its state folder, with the places in it."""
+
+    config: Path
+    state: Path
+
+    @classmethod
+    def find(cls, options: UpOptions, service: ServiceSettings) -> "Instance":
+        """The instance that `up` is to run: `--state` and QUARTERDECK_STATE win over the config file."""
+        told = options.state or os.environ.get("QUARTERDECK_STATE") or service.state
+        return cls(options.config_path.absolute(), state_of(options.config_path.absolute(), told))
+
+    @classmethod
+    def of_config(cls, config: Path, state: str | None = None) -> "Instance":
+        """The instance of a config file that need not be a good one (its own `state` counts where it can be read)."""
+        told = state or os.environ.get("QUARTERDECK_STATE")
+        if not told:
+            with contextlib.suppress(ConfigError):
+                told = load(config).service.state
+        return cls(config, state_of(config, told))
+
+    @property
+    def lock_file(self) -> Path:
+        return self.state / "lock"
+
+    @property
+    def socket(self) -> Path:
+        return self.state / "socket"
+
+    @property
+    def token_file(self) -> Path:
+        return self.state / "token"
+
+    @property
+    def notes(self) -> Path:
+        return self.state / "notes"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def service_log(self) -> Path:
+        """Where a detached service writes what a terminal would have shown."""
+        return self.state / "service.log"
+
+    @property
+    def running_file(self) -> Path:
+        return self.state / "running.json"
+
+    @property
+    def _note(self) -> Path:
+        return _home(os.environ, "STATE") / RUNNING / f"{_own_name(self.config)}.json"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the instance for as long as the block runs; raises `InstanceTaken` or `BadState`, nothing touched."""
+        self.make_state()
+        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InstanceTaken(self._holder(os.pread(descriptor, 4096, 0))) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "since": _now()}).encode(), 0)
+            try:
+                yield
+            finally:
+                for place in (self.running_file, self._note, self.socket):
+                    with contextlib.suppress(OSError):
+                        place.unlink()
+                os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
+
+    def _holder(self, told: bytes) -> str:
+        who = "by another process"
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            record = json.loads(told)
+            who = f"as pid {record['pid']} since {record['since']}"
+        return (
+            f"{self.config} is running already, {who} (state {self.state}); "
+            "see it with: quarterdeck status, end it with: quarterdeck shutdown"
+        )
+
+    def make_state(self) -> None:
+        """Makes the state folder, for its owner alone; raises `BadState` when it is not ours or holds other things."""
+        try:
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            about = self.state.stat()
+            if about.st_uid != os.geteuid():
+                raise BadState(f"the state folder {self.state} belongs to another user; choose one with --state")
+            if stat.S_IMODE(about.st_mode) & 0o077:
+                if any(self.state.iterdir()) and not self.lock_file.exists():
+                    raise BadState(
+                        f"{self.state} holds other files and is open to others; choose a folder with --state"
+                    )
+                self.state.chmod(0o700)
+        except FileExistsError as error:
+            raise BadState(f"{self.state} is no folder; choose another one with --state") from error
+        except PermissionError as error:
+            raise BadState(f"the state folder {self.state} may not be made here; choose one with --state") from error
+
+    def announce(self, urls: Sequence[str]) -> None:
+        """Tells clients of this user where this instance is reached, now that it is."""
+        told = {"pid": os.getpid(), "since": _now(), "config": str(self.config), "state": str(self.state)}
+        text = json.dumps({**told, "socket": str(self.socket), "urls": list(urls)})
+        _write(self.running_file, text)
+        with contextlib.suppress(OSError):  # a home that cannot be written costs only the finding from elsewhere
+            self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(self._note, text)
+
+
+def _write(place: Path, text: str) -> None:
+    new = place.with_suffix(".new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text + "\n")
+    new.replace(place)
+
+
+def _now() -> str:
+    return datetime.fromtimestamp(Clock().now(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that answers on its socket."""
+
+    instance: Instance
+    pid: int
+    since: str
+    urls: tuple[str, ...]
+
+
+def running(environ: Mapping[str, str] = os.environ) -> list[Running]:
+    """All services of this user that answer now."""
+    folder = _home(environ, "STATE") / RUNNING
+    notes = [note for file in sorted(folder.glob("*.json")) if (note := _read(file))]
+    return [note for note in notes if answers(note.instance.socket)]
+
+
+def _read(file: Path) -> Running | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        told: dict[str, Any] = json.loads(file.read_text())
+        instance = Instance(Path(told["config"]), Path(told["state"]))
+        return Running(instance, int(told["pid"]), str(told["since"]), tuple(map(str, told["urls"])))
+    return None
+
+
+def answers(place: Path) -> bool:
+    """Whether somebody accepts on a Unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(os.fspath(place))
+        except OSError:
+            return False
+    return True
