@@ -13,11 +13,12 @@ from heapq import heapify, heappop, heappush
 from . import orders, reports
 from .errors import IllegalInput
 from .graph import Graph
+from .dossier import Memory
 from .messages import Input, Order, Outcome, Report, Tick
 from .model import REST, Phase, Status, WorkerSpec
 from .plan import Plan
 from .settle import settle
-from .turn import Memory, Turn
+from .turn import Turn
 
 KEPT_NAMES = 10_000
 """Removed workers whose run numbers are kept, so that they go on when the name comes back."""

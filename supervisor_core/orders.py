@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 
 from .errors import IllegalInput, Refused
 from .graph import HOLDING, circle, closure, live_dependents, met, path_in_words, wanted
+from .dossier import Memory
 from .messages import Add, Apply, Begin, Kill, Order, Remove, Restart, SendSignal, Shutdown, Signal, Start, Stop
 from .model import REST, Phase, State, Status, WorkerSpec
 from .plan import Plan, plan, while_running
 from .table import Cause
-from .turn import Memory, Turn
+from .turn import Turn
 
 ENDING = frozenset({State.STOPPING, State.KILLING})
 

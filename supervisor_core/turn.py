@@ -4,55 +4,24 @@ A turn begins with copies of the machine's dicts and is either taken over as a w
 raises changes nothing. All values are frozen; copying the dicts is what a turn costs at least (some µs per thousand
 workers). `step` is the only place that assigns a state, and it does what the table's cell says.
 
-Known wart: `Memory` is a second record beside `Status`, for what no reader of the outside needs to know.
+Known wart: `put` and `step` take the changes by keyword, so the type checker does not see their names.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Any
 
 from . import policy
 from .errors import IllegalInput
 from .graph import Graph
+from .dossier import FRESH_RUN, Memory
 from .messages import Action, Changed, Event, Interrupt, KillRun, Launch, PhaseChanged, Removed
-from .model import LIVE, REST, Exit, Health, Phase, Requirement, State, Status, WorkerSpec
+from .model import LIVE, REST, Health, Phase, Requirement, State, Status, WorkerSpec
 from .table import TABLE, Cause
 
 SHOWN_TO_DEPENDENTS = ("state", "wanted", "ready", "health", "run", "pid", "cycling", "removing", "stuck", "blocked_on")
 """A change of one of these can change what a dependent may do or what it says about its wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What the machine knows of one worker beyond its status.
-
-    `pending` is the spec that rules once the live run has ended. `interrupted`, `killed`, `overdue` (how often the kill
-    was waited for in vain), `leader`, `leader_ours` and `seen` (the run of each target at the launch) concern the live
-    run; `ordered`: start or restart was ordered while it was being ended. `stopper`: who asked for the end, from which
-    `ended_by` is filled once it is on its way. `old_run`: runs after this one are the new run of the restart.
-    `automatic`: the next launch is nobody's order.
-    """
-
-    pending: WorkerSpec | None = None
-    interrupted: Cause | None = None
-    killed: bool = False
-    overdue: int = 0
-    ordered: bool = False
-    leader: Exit | None = None
-    leader_ours: bool = False
-    seen: Mapping[str, int] = field(default_factory=dict)
-    tries: tuple[float, ...] = ()
-    stopper: str = ""
-    ended_by: str = ""
-    old_run: int = 0
-    automatic: bool = False
-
-
-FRESH_RUN: dict[str, Any] = {
-    "interrupted": None, "killed": False, "overdue": 0, "ordered": False, "leader": None, "leader_ours": False,
-    "ended_by": "", "automatic": False,
-}  # fmt: skip
 
 
 def busy(status: Status) -> bool:
@@ -146,6 +115,8 @@ class Turn:
         graph = self.own_graph()
         touched = {edge.name for edge in (*graph.requires.get(name, ()), *requires)}
         graph.put(name, requires)
+        if self.statuses[name].blocked_on:  # old reasons and new ones together might form a circle
+            self.put(name, "requirements", blocked_on=())
         for target in sorted(touched):
             self.show_dependents(target)
             self.wake(target)
