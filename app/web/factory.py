@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -81,9 +81,10 @@ def create_app(hosts: Sequence[Host], *, services: Services) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, title="Quarterdeck")
     for route in ROUTES:
         app.router.routes.append(Path(route.path, _endpoint(route, host, services), methods=[route.method]))
-    app.include_router(pages_router(hosts, services))
     table = Table([*ROUTES, *PAGES])
-    _refuse_open_routes(app, table)
+    pages = pages_router(hosts, services)
+    _refuse_open_routes(pages, table)
+    app.include_router(pages)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_middleware(Gate, settings=services.settings, credentials=services.credentials, table=table, now=host.now)
@@ -97,18 +98,12 @@ def _endpoint(route: Route, host: Host, services: Services) -> Callable[[Request
     return endpoint
 
 
-def _refuse_open_routes(app: FastAPI, table: Table) -> None:
-    for path, method in _served(app):
-        if not table.covers(method, path):
-            raise RuntimeError(f"{method} {path} has no scope: add it to the table of the API or of the pages")
-
-
-def _served(app: FastAPI) -> list[tuple[str, str]]:
-    found = []
-    for route in app.routes:
-        methods = getattr(route, "methods", None) or {"GET"}
-        found += [(getattr(route, "path", "?"), method) for method in methods if method != "HEAD"]
-    return found
+def _refuse_open_routes(pages: APIRouter, table: Table) -> None:
+    for route in pages.routes:
+        path, methods = getattr(route, "path", ""), getattr(route, "methods", None) or {"?"}
+        for method in methods - {"HEAD"}:
+            if not table.covers(method, path):
+                raise RuntimeError(f"{method} {path} has no scope: add it to PAGES in routes.py")
 
 
 async def _problem(_: Request, error: Exception) -> Response:
