@@ -40,9 +40,12 @@ class StreamReader:
             return
         gone = missed(self._files, stamp) if stamp and self._bases and self._bases[0] else None
         if gone:
+            # deletion may be under way: what the gap covers is not shown, though it be there still
+            self._bases = tuple(base for base in self._bases if base >= gone[2])
             yield Gap(make_key(gone[0], gone[2]), self._files.worker, self._files.stream, gone[1], gone[2], "expired")
         n, i = self._seek(stamp)
         cutter = self._begin(n, i, stamp, offset)
+        self._check(self._bases[0] if self._bases else 0)
         size = _FIRST_READ
         while n < len(self._bases):
             with Index(self._files.index(self._bases[n])) as index:
@@ -56,6 +59,7 @@ class StreamReader:
             for item in map(self._item, cuts):
                 if item.key is not None and item.key > after:
                     yield item
+        self._check(cutter.at)
 
     def _begin(self, n: int, i: int, stamp: int, offset: int) -> Cutter:
         """A cutter that stands at the first line to come: in the midst of a chunk where the key says so."""
@@ -94,14 +98,20 @@ class StreamReader:
 
     def _lose(self, cutter: Cutter, record: Record, cuts: list[Cut]) -> None:
         """Bytes that the index names are not there: the open line ends, and a gap says so."""
+        self._check(cutter.at)
         self._close(cutter, record, cuts)
         start = cutter.at
         following = bisect_right(self._bases, start)
         end = min([record.end, *self._bases[following : following + 1]])
-        why = "expired" if start < (self._files.bases or (0,))[0] else "dropped"
-        gap = Gap(make_key(record.stamp, start), self._files.worker, self._files.stream, start, end, why)
+        key = make_key(record.stamp, start)
+        gap = Gap(key, self._files.worker, self._files.stream, start, end, "dropped")
         cuts.append((record, start, gap))
         cutter.jump(end)
+
+    def _check(self, offset: int) -> None:
+        """Raises `Vanished` when retention deleted what was still to be read: begin again, and tell what is gone."""
+        if self._files.bases and self._files.bases[0] > offset:
+            raise Vanished
 
     def _close(self, cutter: Cutter, record: Record, cuts: list[Cut]) -> None:
         open_line = cutter.close()

@@ -64,7 +64,7 @@ class Retention:
         _bury(files, base)
         files.bases = tuple(b for b in files.bases if b > base)
         files.forget(base)
-        for path in (files.log(base), files.index(base)):
+        for path in (files.index(base), files.log(base)):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
 
