@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 
 from . import orders, reports
+from .dossier import Memory
 from .errors import IllegalInput
 from .graph import Graph
-from .dossier import Memory
 from .messages import Input, Order, Outcome, Report, Tick
 from .model import REST, Phase, Status, WorkerSpec
 from .plan import Plan

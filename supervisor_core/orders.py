@@ -6,9 +6,9 @@ changed anything that matters, since the turn is thrown away then.
 
 from collections.abc import Iterable, Mapping
 
+from .dossier import Memory
 from .errors import IllegalInput, Refused
 from .graph import HOLDING, circle, closure, live_dependents, met, path_in_words, wanted
-from .dossier import Memory
 from .messages import Add, Apply, Begin, Kill, Order, Remove, Restart, SendSignal, Shutdown, Signal, Start, Stop
 from .model import REST, Phase, State, Status, WorkerSpec
 from .plan import Plan, plan, while_running

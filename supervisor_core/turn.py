@@ -13,9 +13,9 @@ from heapq import heappop, heappush
 from typing import Any
 
 from . import policy
+from .dossier import FRESH_RUN, Memory
 from .errors import IllegalInput
 from .graph import Graph
-from .dossier import FRESH_RUN, Memory
 from .messages import Action, Changed, Event, Interrupt, KillRun, Launch, PhaseChanged, Removed
 from .model import LIVE, REST, Health, Phase, Requirement, State, Status, WorkerSpec
 from .table import TABLE, Cause

@@ -99,7 +99,7 @@ def spec_of(words: list[str]) -> WorkerSpec:
         if word == "requires":
             continue
         if not equals:
-            target, condition, follow = (word.split(":") + ["", ""])[:3]
+            target, condition, follow = [*word.split(":"), "", ""][:3]
             requires.append(Requirement(target, Condition(condition or "ready"), Follow(follow or "ignore")))
         elif key == "restart":
             policy = replace(policy, restart=RestartWhen(value))

@@ -1,0 +1,490 @@
+"""What must hold of the machine whatever it is told, and a world that tells it anything.
+
+`World` plays the shell: it knows which runs are live from the actions it was given and the exits it reported, and
+checks after each input. A property that fails raises `Broken` with its name. `only` turns the others off, so that each
+can be seen to catch the bug that it is there for. The oracle for requirements is written here again, on purpose.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from supervisor_core.errors import IllegalInput, Refused
+from supervisor_core.machine import Machine
+from supervisor_core.messages import (
+    Add,
+    Apply,
+    Begin,
+    Changed,
+    Event,
+    Exited,
+    Healthy,
+    Input,
+    Kill,
+    Launch,
+    LeaderExited,
+    Outcome,
+    PhaseChanged,
+    Ready,
+    Remove,
+    Removed,
+    Restart,
+    Shutdown,
+    Signal,
+    Spawned,
+    Start,
+    Stop,
+    Tick,
+    Unhealthy,
+    Unready,
+)
+from supervisor_core.model import (
+    LIVE,
+    REST,
+    Condition,
+    Exit,
+    Follow,
+    Health,
+    OnGiveUp,
+    Phase,
+    Program,
+    Requirement,
+    RestartPolicy,
+    RestartWhen,
+    State,
+    Status,
+    StopPolicy,
+    WorkerSpec,
+)
+from supervisor_core.settle import settle
+from supervisor_core.turn import Turn
+
+COMPLETED = (Condition.COMPLETED, Condition.COMPLETED_SUCCESSFULLY)
+
+PROPERTIES = (
+    "never two live runs of a worker",
+    "launch only with all requirements met",
+    "release only with no live dependent",
+    "live exactly when a run is",
+    "at rest means no deadline and no pid",
+    "a stale report changes nothing",
+    "in leaving nothing starts",
+    "leaving comes to rest with cooperative works",
+    "stop then start then stop ends at rest and not wanted",
+    "a stopped target is not held for ever by a restarting dependent",
+    "the last event about a worker equals its status",
+    "an illegal input raises and changes nothing",
+    "at most one event a worker an input",
+    "folding the events from any snapshot gives the present",
+    "settle has left nothing to do",
+    "every restart is answered",
+)
+
+
+class Broken(AssertionError):
+    """A property does not hold."""
+
+    def __init__(self, name: str, what: object) -> None:
+        super().__init__(f"{name}: {what}")
+        self.name = name
+
+
+class Boom(Exception):
+    """Raised from within a turn, to see that nothing of it stays."""
+
+
+def is_met(edge: Requirement, statuses: dict[str, Status]) -> bool:
+    """The oracle: whether a requirement is satisfied, from the words of the design."""
+    target = statuses.get(edge.name)
+    if target is None:
+        return False
+    if edge.condition is Condition.COMPLETED_SUCCESSFULLY:
+        return target.state is State.DONE
+    if edge.condition is Condition.COMPLETED:
+        return target.state in (State.DONE, State.FAILED)
+    usable = target.wanted and not target.removing and not target.cycling
+    up = target.state in (State.STARTING, State.RUNNING)
+    has_started = target.pid is not None or target.spec.program is None
+    meant = {
+        Condition.READY: target.ready,
+        Condition.STARTED: has_started,
+        Condition.HEALTHY: target.health is Health.HEALTHY,
+    }
+    return usable and up and meant[edge.condition]
+
+
+def holders(name: str, statuses: dict[str, Status]) -> list[str]:
+    """The oracle: live dependents that are not stuck, over edges that hold."""
+    return [
+        status.name
+        for status in statuses.values()
+        if status.live and not status.stuck
+        for edge in status.spec.requires
+        if edge.name == name and edge.condition not in COMPLETED
+    ]
+
+
+class World:
+    """A machine, the runs that its shell would have, and everything that was told about it."""
+
+    def __init__(self, *, stay: bool = True, only: str | None = None) -> None:
+        self.explodes = False
+        self.machine = Machine(stay=stay, jitter=self.jitter)
+        self.only = only
+        self.now = 0.0
+        self.runs: dict[str, int] = {}
+        self.leaving = False
+        self.told: dict[str, Status] = {}
+        self.snapshots: list[tuple[dict[str, Status], list[Event]]] = [({}, [])]
+        self.story: list[object] = []
+
+    def jitter(self) -> float:
+        if self.explodes:
+            raise Boom
+        return 0.0
+
+    @property
+    def statuses(self) -> dict[str, Status]:
+        return self.machine.statuses
+
+    def check(self, name: str, holds: bool, what: object) -> None:
+        assert name in PROPERTIES
+        if not holds and self.only in (None, name):
+            raise Broken(name, what)
+
+    # ------------------------------------------------------------ feeding
+
+    def feed(self, given: Input) -> Outcome | None:
+        """Tells the machine and checks; None when it refused."""
+        self.story.append(given)
+        before = self.state()
+        try:
+            outcome = self.machine.handle(given, self.now)
+        except (Refused, IllegalInput, Boom) as error:
+            self.check("an illegal input raises and changes nothing", before == self.state(), (given, error))
+            return None
+        if isinstance(given, Exited) and self.runs.get(given.name) == given.run:
+            del self.runs[given.name]
+        self.check_actions(outcome)
+        self.check_events(outcome)
+        self.check_statuses()
+        self.check_settled()
+        return outcome
+
+    def state(self) -> tuple[object, ...]:
+        machine = self.machine
+        graph = machine._graph
+        return (
+            machine.phase,
+            dict(machine.statuses),
+            dict(machine._memories),
+            dict(graph.requires),
+            dict(graph.dependents),
+            machine._busy,
+            machine.next_deadline(),
+        )
+
+    def check_actions(self, outcome: Outcome) -> None:
+        for action in outcome.actions:
+            if isinstance(action, Launch):
+                self.check("in leaving nothing starts", not self.leaving, action)
+                self.check("never two live runs of a worker", action.name not in self.runs, action)
+                unmet = [edge for edge in action.spec.requires if not is_met(edge, self.statuses)]
+                self.check("launch only with all requirements met", not unmet, (action.name, unmet))
+                self.runs[action.name] = action.run
+
+    def check_events(self, outcome: Outcome) -> None:
+        names = []
+        for event in outcome.events:
+            for _, events in self.snapshots:
+                events.append(event)
+            match event:
+                case PhaseChanged(phase=phase):
+                    self.leaving = self.leaving or phase in (Phase.LEAVING, Phase.OVER)
+                case Removed(name=name):
+                    names.append(name)
+                    self.told.pop(name, None)
+                case Changed(status=status, causes=causes):
+                    names.append(status.name)
+                    self.told[status.name] = status
+                    if "release" in causes:
+                        held = holders(status.name, self.statuses)
+                        self.check("release only with no live dependent", not held, (status, held))
+        self.check("at most one event a worker an input", len(names) == len(set(names)), names)
+        for name, status in self.statuses.items():
+            same = self.told.get(name) == status
+            self.check("the last event about a worker equals its status", same, (self.told.get(name), status))
+        for snapshot, events in self.snapshots:
+            self.check(
+                "folding the events from any snapshot gives the present",
+                fold(snapshot, events) == self.statuses,
+                events,
+            )
+
+    def check_statuses(self) -> None:
+        for name, status in self.statuses.items():
+            run = self.runs.get(name)
+            self.check("live exactly when a run is", run == (status.run if status.live else None), (status, run))
+            if status.state in REST:
+                idle = status.deadline is None and status.pid is None
+                self.check("at rest means no deadline and no pid", idle, status)
+
+    def check_settled(self) -> None:
+        machine = self.machine
+        turn = Turn(
+            machine.statuses, machine._memories, machine._graph, {}, machine.phase, "", self.now, machine._jitter
+        )
+        turn.wake_all()
+        settle(turn, was_busy=machine._busy, stay=machine._stay)
+        left = (turn.actions, [e for e in turn.events() if not isinstance(e, Changed) or e.causes != ("requirements",)])
+        self.check("settle has left nothing to do", left == ([], []), left)
+
+    def take_snapshot(self) -> None:
+        self.snapshots = [*self.snapshots[-3:], (dict(self.statuses), [])]
+
+    # ------------------------------------------------------------ a shell whose works cooperate
+
+    def drain(self) -> None:
+        """Every run becomes ready, and leaves when it is asked to, until nothing is left to do."""
+        for _ in range(200):
+            todo = [status for status in self.statuses.values() if self.obey(status)]
+            if not todo:
+                return
+
+    def obey(self, status: Status) -> bool:
+        match self.statuses[status.name].state if status.name in self.statuses else None:
+            case State.STOPPING | State.KILLING:
+                self.feed(Exited(status.name, status.run, Exit(status.run, code=0)))
+                return True
+            case State.STARTING:
+                self.feed(Ready(status.name, status.run))
+                return True
+        return False
+
+    # ------------------------------------------------------------ how things must end
+
+    def end_by_leaving(self, rng: random.Random) -> None:
+        self.feed(Shutdown(rng.random() < 0.3))
+        self.drain()
+        left = [status for status in self.statuses.values() if status.state not in REST]
+        over = self.machine.phase is Phase.OVER
+        self.check("leaving comes to rest with cooperative works", not left and over, (self.machine.phase, left))
+
+    def end_by_stop_start_stop(self, rng: random.Random) -> None:
+        name = rng.choice(sorted(self.statuses))
+        for order in (Stop(name, cascade=rng.random() < 0.5), Start(name), Stop(name, cascade=True)):
+            self.feed(order)
+            if rng.random() < 0.3 and name in self.statuses:
+                self.obey(self.statuses[name])
+        if self.feed(Stop(name, cascade=True)) is None:
+            return  # it has been removed meanwhile
+        self.drain()
+        status = self.statuses.get(name)
+        ended = status is None or (status.state in REST and not status.wanted)
+        self.check("stop then start then stop ends at rest and not wanted", ended, status)
+
+    def end_by_restarting_dependents(self, rng: random.Random) -> None:
+        name = rng.choice(sorted(self.statuses))
+        self.feed(Stop(name))
+        todo = [name]
+        for at in todo:
+            todo += [held for held in holders(at, self.statuses) if held not in todo]
+        for held in reversed(todo[1:]):
+            if self.statuses[held].state is State.STARTING:
+                self.obey(self.statuses[held])  # else the order may join a restart that is nearly through
+            if held in self.statuses and self.feed(Restart(held, cascade=rng.random() < 0.5)) is None:
+                self.feed(Kill(held))
+        self.drain()
+        status = self.statuses.get(name)
+        self.check(
+            "a stopped target is not held for ever by a restarting dependent",
+            status is None or status.state in REST,
+            (status, [self.statuses[held] for held in todo if held in self.statuses]),
+        )
+
+    def end_by_restart(self, rng: random.Random) -> None:
+        name = rng.choice(sorted(self.statuses))
+        self.feed(Restart(name, cascade=rng.random() < 0.5, operation="last"))
+        for other in sorted(self.statuses):  # whoever holds a cascade restart for a reason of its own leaves
+            if other != name and other in holders(name, self.statuses):
+                self.feed(Stop(other, cascade=True))
+        self.drain()
+        left = [status for status in self.statuses.values() if status.restarting == "last"]
+        hopeful = [s for s in left if s.state is not State.BLOCKED]
+        self.check("every restart is answered", not hopeful, left)
+
+
+def fold(snapshot: dict[str, Status], events: list[Event]) -> dict[str, Status]:
+    folded = dict(snapshot)
+    for event in events:
+        match event:
+            case Changed(status=status):
+                folded[status.name] = status
+            case Removed(name=name):
+                folded.pop(name, None)
+    return folded
+
+
+# ---------------------------------------------------------------- anything
+
+
+NAMES = ("a", "b", "c", "d", "e")
+
+
+def random_spec(rng: random.Random, name: str, names: tuple[str, ...]) -> WorkerSpec:
+    others = [other for other in (*names, "nobody") if other < name or rng.random() < 0.1]
+    targets = [other for other in others if rng.random() < (0.05 if other == "nobody" else 0.5)]
+    conditions = [Condition.READY] * 4 + list(Condition)
+    follows = [Follow.IGNORE] * 3 + list(Follow)
+    return WorkerSpec(
+        name,
+        tuple(Requirement(other, rng.choice(conditions), rng.choice(follows)) for other in targets),
+        RestartPolicy(
+            restart=rng.choice(list(RestartWhen)),
+            max_restarts=rng.choice((0, 1, 3)),
+            stable_after=rng.choice((1.0, 10.0)),
+            window=rng.choice((5.0, 600.0)),
+            on_give_up=OnGiveUp.SHUTDOWN if rng.random() < 0.1 else OnGiveUp.FAIL,
+        ),
+        StopPolicy((("TERM", rng.choice((1.0, 10.0))),), kill_timeout=1.0),
+        start_timeout=rng.choice((None, None, 2.0)),
+        ready_probe=rng.random() < 0.2,
+        autostart=rng.random() < 0.8,
+        essential=rng.random() < 0.05,
+        daemon=rng.random() < 0.1,
+        program=Program(("/bin/x",)) if rng.random() < 0.3 else None,
+        labels={"v": str(rng.randrange(3))},
+    )
+
+
+def random_exit(rng: random.Random, run: int) -> Exit:
+    return rng.choice(
+        (
+            Exit(run, code=0),
+            Exit(run, code=0),
+            Exit(run, code=1, reason="broke"),
+            Exit(run, signal=15),
+            Exit(run, reason="no such file", permanent=True),
+        )
+    )
+
+
+def order_for(rng: random.Random, world: World, name: str) -> Input:
+    cascade = rng.random() < 0.3
+    tags = {"by": rng.choice(("ann", "bob")), "operation": f"op-{len(world.story)}"}
+    make: list[Callable[[], Input]] = [
+        lambda: Start(name, cascade, **tags),
+        lambda: Start(name, cascade, **tags),
+        lambda: Stop(name, cascade, **tags),
+        lambda: Restart(name, cascade, **tags),
+        lambda: Restart(name, cascade, **tags),
+        lambda: Kill(name, **tags),
+        lambda: Signal(name, "HUP", **tags),
+    ]
+    if rng.random() < 0.15:
+        names = tuple(sorted(world.statuses)) or NAMES[:2]
+        make = [
+            lambda: Remove(name, **tags),
+            lambda: Add(random_spec(rng, name, names), **tags),
+            lambda: Apply(tuple(random_spec(rng, n, names) for n in names if rng.random() < 0.8), **tags),
+            lambda: Begin(**tags),
+        ]
+    return rng.choice(make)()
+
+
+def report_for(rng: random.Random, status: Status) -> Input:
+    name, run = status.name, status.run
+    ending = status.state in (State.STOPPING, State.KILLING)
+    if rng.random() < (0.6 if ending else 0.2):
+        return Exited(name, run, random_exit(rng, run))
+    make: list[Callable[[], Input]] = [
+        lambda: Ready(name, run),
+        lambda: Ready(name, run),
+        lambda: Spawned(name, run, 100 + run),
+        lambda: Spawned(name, run, 100 + run),
+        lambda: Healthy(name, run),
+        lambda: Unhealthy(name, run, "no answer"),
+        lambda: Unready(name, run),
+        lambda: LeaderExited(name, run, random_exit(rng, run), 1),
+    ]
+    return rng.choice(make)()
+
+
+def something(rng: random.Random, world: World) -> None:
+    """One random thing happens."""
+    kind = rng.random()
+    live = [status for status in world.statuses.values() if status.live]
+    if kind < 0.04:
+        world.take_snapshot()
+    elif kind < 0.05:
+        world.feed(Shutdown(rng.random() < 0.3))
+    elif kind < 0.10:
+        stale(rng, world)
+    elif kind < 0.14:
+        world.explodes = True
+        if live:
+            world.feed(Exited(live[0].name, live[0].run, Exit(live[0].run, code=1)))
+        world.explodes = False
+    elif kind < 0.27:
+        due = world.machine.next_deadline()
+        if due is not None:
+            world.now = max(world.now, due)
+            world.feed(Tick())
+    elif kind < 0.30:
+        world.now += rng.choice((0.05, 1.0, 20.0))
+        world.feed(Tick())
+    elif kind < 0.72 and live:
+        world.feed(report_for(rng, rng.choice(live)))
+    elif world.statuses:
+        names = [*sorted(world.statuses), rng.choice(NAMES)]
+        world.feed(order_for(rng, world, rng.choice(names)))
+
+
+def stale(rng: random.Random, world: World) -> None:
+    if not world.statuses:
+        return
+    status = rng.choice(list(world.statuses.values()))
+    if status.state in LIVE:
+        status = replace(status, run=status.run - 1)
+    report = report_for(rng, status)
+    before, running = world.state(), dict(world.runs)
+    outcome = world.machine.handle(report, world.now)
+    same = outcome == Outcome() and world.state() == before
+    world.check("a stale report changes nothing", same, (report, outcome))
+    if world.only is not None and not same:
+        raise StopIteration("another property's bug; this story is over")
+    assert world.runs == running
+
+
+def prologue(rng: random.Random, world: World, count: int) -> None:
+    names = NAMES[:count]
+    late = rng.random() < 0.2
+    for name in names:
+        world.feed(Add(random_spec(rng, name, names)))
+    if not late or rng.random() < 0.5:
+        world.feed(Begin())
+
+
+ENDINGS = {
+    "leaving comes to rest with cooperative works": World.end_by_leaving,
+    "stop then start then stop ends at rest and not wanted": World.end_by_stop_start_stop,
+    "a stopped target is not held for ever by a restarting dependent": World.end_by_restarting_dependents,
+    "every restart is answered": World.end_by_restart,
+}
+
+
+def epilogue(rng: random.Random, world: World) -> None:
+    ending = ENDINGS.get(world.only or "") or rng.choice(list(ENDINGS.values()))
+    if world.statuses or ending is World.end_by_leaving:
+        ending(world, rng)
+
+
+def live_through(seed: int, steps: int = 40, only: str | None = None) -> World:
+    """One random story, checked all along."""
+    rng = random.Random(seed)
+    world = World(stay=rng.random() < 0.7, only=only)
+    prologue(rng, world, rng.randint(2, 5))
+    for _ in range(rng.randrange(steps)):
+        something(rng, world)
+    epilogue(rng, world)
+    return world
