@@ -101,7 +101,7 @@ def parse(text: str) -> Table:
     for state, *cells in rows:
         pairs = zip(causes, map(cell_of, cells), strict=True)
         table[State(state.strip("*"))] = {cause: cell for cause, cell in pairs if cell is not None}
-    if len(causes) != len(Cause) or table.keys() != set(State) or len(rows) != len(State):
+    if set(causes) != set(Cause) or len(causes) != len(Cause) or table.keys() != set(State) or len(rows) != len(State):
         raise ValueError("the table must name every state and every cause once")
     return table
 
