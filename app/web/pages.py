@@ -32,7 +32,7 @@ from .problems import Problem, shown
 from .render import Renderer, caller_of, form_of, root_of
 from .select import find, status_of
 from .services import Services
-from .words import FAMILIES, Words, age, describe, exit_words, seconds
+from .words import GROUPS, Words, age, describe, exit_words, seconds
 
 RENDERED = 200
 """Rows that the server renders at most; about 6 ms of the event loop."""
@@ -81,20 +81,26 @@ class Pages:
     async def workers(self, request: Request) -> Response:
         snapshot, now = self.host.snapshot(), self.host.now()
         q = request.query_params.get("q", "")[:100]
-        chosen = [word for word in request.query_params.getlist("state") if word in FAMILIES.values()]
-        rows, counts = [], dict.fromkeys(FAMILIES, 0)
+        chosen = [word for word in request.query_params.getlist("state") if word in GROUPS.values()]
+        rows, counts = [], dict.fromkeys(GROUPS, 0)
         for row in self._rows(snapshot, now):
             words = row["words"]
-            counts[words.family] += 1
+            counts[words.shape] += 1
             text = f"{row['status']['name']} {words.word}".lower()
-            if (not chosen or FAMILIES[words.family] in chosen) and all(part in text for part in q.lower().split()):
+            if (not chosen or GROUPS[words.shape] in chosen) and all(part in text for part in q.lower().split()):
                 rows.append(row)
         rows = rows[:RENDERED]
         names = sorted(snapshot.workers) if len(snapshot.workers) <= RENDERED else []
         blank = Words("idle", "idle", "", "", "start", "Start", False)
-        values: dict[str, Any] = {"rows": rows, "counts": counts, "chosen": chosen, "q": q, "total": len(snapshot.workers)}
+        values: dict[str, Any] = {
+            "rows": rows,
+            "counts": counts,
+            "chosen": chosen,
+            "q": q,
+            "total": len(snapshot.workers),
+        }
         embedded = self._embedded(snapshot, names)
-        return self.render.page(request, "workers.html", families=FAMILIES, blank=blank, **values, **embedded)
+        return self.render.page(request, "workers.html", groups=GROUPS, blank=blank, **values, **embedded)
 
     async def worker(self, request: Request, name: str) -> Response:
         snapshot, now = self.host.snapshot(), self.host.now()
@@ -137,7 +143,7 @@ class Pages:
             status = wire.status(entry, snapshot.cursor.boot)
             words = describe(status, now)
             found.append({"status": status, "words": words, "age": age(now - seconds(status["since"]))})
-        ranks = {family: rank for rank, family in enumerate(FAMILIES) if family in ("fail", "warn", "block")}
+        ranks = {family: rank for rank, family in enumerate(GROUPS) if family in ("fail", "warn", "block")}
         return sorted(found, key=lambda row: (ranks.get(row["words"].family, 9), row["status"]["name"]))
 
     def _other(self, snapshot: Snapshot, name: str, now: float, note: str) -> Mapping[str, Any]:

@@ -14,16 +14,18 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
-FAMILIES = {
+GROUPS = {
     "fail": "failed",
     "warn": "retrying",
     "block": "waiting",
     "move": "starting",
     "ok": "running",
+    "done": "done",
     "idle": "stopped",
 }
-"""Family to its word in the summary strip, the worst first."""
+"""Shape to its word in the summary strip, the worst first. A shape is its family, but for `done` of the family `ok`."""
 
+REST = ("stopped", "done", "failed")
 SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -81,11 +83,11 @@ def describe(status: Json, now: float) -> Words:
     state, left = status["state"], max(0, ceil(seconds(status.get("deadline")) - now))
     last = exit_words(status.get("last_exit"))
     held = _join(status.get("waiting_for") or [])
-    live = status.get("wanted", True)
+    wanted = status.get("wanted", True)
     restart, start = ("restart", "Restart"), ("start", "Start")
 
     def words(family: str, word: str, detail: str = "", act: tuple[str, str] = restart, shape: str = "") -> Words:
-        return Words(family, shape or family, word, detail, *act, stoppable=bool(live))
+        return Words(family, shape or family, word, detail, *act, stoppable=bool(wanted and state not in REST))
 
     if status.get("stuck"):
         return words("fail", "stuck", "killed, and still there")
@@ -95,7 +97,7 @@ def describe(status: Json, now: float) -> Words:
             return words("block", f"waiting: {on}", act=start) if on else words("move", "waiting", act=start)
         case "starting":
             return words("move", "starting")
-        case "running" if not live and held:
+        case "running" if not wanted and held:
             return words("move", "running", f"stops after {held}")
         case "running" if status.get("health") == "unhealthy":
             return words("warn", "unhealthy")

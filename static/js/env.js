@@ -10,6 +10,8 @@ const meta = /** @type {HTMLElement} */ (document.querySelector('meta[name="quar
 export const base = meta.dataset.base ?? "/";
 export const version = meta.dataset.version ?? "";
 export const host = meta.dataset.host ?? "";
+/** Milliseconds from this machine's clock to the host's, until an event says it better. */
+export const skew = meta.dataset.now ? Date.parse(meta.dataset.now) - Date.now() : 0;
 const scripts = `${meta.dataset.static}js/`;
 
 /** @typedef {{createPolicy(name: string, rules: {createScriptURL(url: string): string}): {createScriptURL(url: string): string}}} Types */

@@ -2,7 +2,7 @@
  * The page's side of the hub: joins it, and shows the connection (pill, banner, title, stale data, signed out).
  * @module
  */
-import { base, make, must, scriptUrl, setShape, setText, version } from "./env.js";
+import { base, make, must, scriptUrl, setShape, setText, skew, version } from "./env.js";
 import { Hub } from "./hubcore.js";
 
 /** @typedef {import("./hubcore.js").Connection} Connection */
@@ -23,10 +23,8 @@ export class Live {
     this.seed = seed;
     this.take = take;
     /** @type {Connection} */
-    this.connection = { name: "connecting", last: 0, retryAt: 0, bye: false, skew: 0, version: "", boot: "" };
+    this.connection = { name: "connecting", last: 0, retryAt: 0, bye: false, skew, version: "", boot: "" };
     this.wasStale = false;
-    this.changedWhileAway = new Set();
-    this.title = document.title;
     /** @type {{join(): void, leave(): void, retry(): void}} */
     this.link = this.shared() ?? this.alone();
     this.link.join();
@@ -63,7 +61,7 @@ export class Live {
   hear(message) {
     if (message.t === "state") {
       const before = this.connection.name;
-      this.connection = { ...message.connection };
+      this.connection = { ...message.connection, skew: message.connection.last ? message.connection.skew : skew };
       if (before === "stale" && this.connection.name === "live") this.wasStale = true;
       if (this.connection.name === "signed-out" && before !== "signed-out") this.signedOut();
       this.show();

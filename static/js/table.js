@@ -5,7 +5,7 @@
 import { dressButtons } from "./actions.js";
 import { must, setShape, setText, workerUrl } from "./env.js";
 import { clockTime } from "./live.js";
-import { age, describe, FAMILIES } from "./words.js";
+import { age, describe, GROUPS } from "./words.js";
 
 /** @typedef {import("./words.js").Status} Status */
 /** @typedef {import("./words.js").Words} Words */
@@ -25,7 +25,7 @@ export class Table {
     for (const row of this.fleet.querySelectorAll(".row[data-worker]")) this.rows.set(/** @type {HTMLElement} */ (row).dataset.worker ?? "", /** @type {HTMLElement} */ (row));
     const query = new URLSearchParams(location.search);
     this.q = query.get("q") ?? "";
-    this.states = new Set(query.getAll("state").filter((word) => Object.values(FAMILIES).includes(word)));
+    this.states = new Set(query.getAll("state").filter((word) => Object.values(GROUPS).includes(word)));
     this.held = false;
     this.waiting = false;
     this.controls();
@@ -70,7 +70,7 @@ export class Table {
     const before = this.said.get(status.name);
     this.said.set(status.name, words);
     if (!row.classList.contains(words.family)) {
-      row.classList.remove(...Object.keys(FAMILIES));
+      row.classList.remove(...Object.keys(GROUPS));
       row.classList.add(words.family);
     }
     setShape(row, words.shape);
@@ -170,18 +170,18 @@ export class Table {
     for (const [name, row] of this.rows) {
       const words = this.said.get(name);
       if (!words) continue;
-      counts[words.family] = (counts[words.family] ?? 0) + 1;
+      counts[words.shape] = (counts[words.shape] ?? 0) + 1;
       const text = `${name} ${words.word}`.toLowerCase();
-      const show = (!this.states.size || this.states.has(FAMILIES[words.family])) && parts.every((part) => text.includes(part));
+      const show = (!this.states.size || this.states.has(GROUPS[words.shape])) && parts.every((part) => text.includes(part));
       if (row.hidden === show) row.hidden = !show;
       shown += show ? 1 : 0;
     }
     for (const chip of document.querySelectorAll(".chip")) {
-      const { family = "" } = /** @type {HTMLElement} */ (chip).dataset;
-      const count = String(counts[family] ?? 0);
+      const { shape = "" } = /** @type {HTMLElement} */ (chip).dataset;
+      const count = String(counts[shape] ?? 0);
       setText(must("b", chip), count);
       /** @type {HTMLElement} */ (chip).dataset.count = count;
-      if (this.states.has(FAMILIES[family])) chip.setAttribute("aria-current", "true");
+      if (this.states.has(GROUPS[shape])) chip.setAttribute("aria-current", "true");
       else chip.removeAttribute("aria-current");
     }
     this.counts = counts;
@@ -241,7 +241,7 @@ export class Table {
       const chip = /** @type {HTMLElement} */ (event.target).closest(".chip");
       if (!(chip instanceof HTMLElement) || event.ctrlKey || event.metaKey) return;
       event.preventDefault();
-      const word = FAMILIES[chip.dataset.family ?? ""];
+      const word = GROUPS[chip.dataset.shape ?? ""];
       const had = this.states.has(word), only = this.states.size === 1;
       if (!event.shiftKey) this.states.clear();
       if (had && (event.shiftKey || only)) this.states.delete(word);

@@ -16,8 +16,9 @@
 /** @typedef {{run?: number, code: number | null, signal: number | string | null, reason: string, at: string, by: string}} LastExit */
 /** @typedef {{family: string, shape: string, word: string, detail: string, action: string, label: string, stoppable: boolean}} Words */
 
-/** Family to its word in the summary strip, the worst first. @type {Record<string, string>} */
-export const FAMILIES = { fail: "failed", warn: "retrying", block: "waiting", move: "starting", ok: "running", idle: "stopped" };
+/** Shape to its word in the summary strip, the worst first. A shape is its family, but for `done` of `ok`. @type {Record<string, string>} */
+export const GROUPS = { fail: "failed", warn: "retrying", block: "waiting", move: "starting", ok: "running", done: "done", idle: "stopped" };
+const REST = ["stopped", "done", "failed"];
 
 /** @type {Record<number, string>} */
 const SIGNALS = {
@@ -67,7 +68,7 @@ export function describe(status, now) {
   const wanted = status.wanted ?? true;
   const RESTART = ["restart", "Restart"], START = ["start", "Start"];
   const words = (/** @type {string} */ family, /** @type {string} */ word, detail = "", act = RESTART, shape = family) =>
-    ({ family, shape, word, detail, action: act[0], label: act[1], stoppable: wanted });
+    ({ family, shape, word, detail, action: act[0], label: act[1], stoppable: wanted && !REST.includes(status.state) });
 
   if (status.stuck) return words("fail", "stuck", "killed, and still there");
   switch (status.state) {

@@ -9,7 +9,7 @@ import { clockTime, Live, seed } from "./live.js";
 import { LogView } from "./logview.js";
 import { sayFailed } from "./speak.js";
 import { Store } from "./store.js";
-import { age, describe, exitWords, FAMILIES } from "./words.js";
+import { age, describe, exitWords, GROUPS } from "./words.js";
 
 /** @typedef {import("./words.js").Status} Status */
 
@@ -45,7 +45,7 @@ function paint(changed, removed) {
 function head(status) {
   const words = describe(status, live.now());
   for (const element of [top, must(".state", top)]) {
-    element.classList.remove(...Object.keys(FAMILIES));
+    element.classList.remove(...Object.keys(GROUPS));
     element.classList.add(words.family);
   }
   setShape(must(".state", top), words.shape);
