@@ -198,6 +198,20 @@ class Instance:
             "see it with: quarterdeck status, end it with: quarterdeck shutdown"
         )
 
+    def held(self) -> bool:
+        """Whether a process runs this instance, by its lock."""
+        try:
+            descriptor = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def make_state(self) -> None:
         """Makes the state folder, for its owner alone; raises `BadState` when it is not ours or holds other things."""
         try:

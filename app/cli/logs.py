@@ -1,0 +1,63 @@
+"""The verb `logs` (and `tail`): the last lines of workers, and what comes.
+
+A follower resumes by key, so a restart of the service loses and doubles nothing. Known wart: what a worker has not
+ended with a newline is shown only when it has.
+"""
+
+import argparse
+import sys
+from typing import Any
+
+from ..client import Client, Declined, Unreachable
+from . import DONE, FAILED, UNREACHABLE, USAGE, complain
+from .show import Lines, clean
+from .target import find_target, is_pattern, resolve
+
+MOST = 5000
+DEFAULT, DEFAULT_FOLLOWING = 500, 10
+
+
+def logs(options: argparse.Namespace) -> int:
+    """Prints lines; with -f until interrupted or until the service is gone."""
+    count = options.lines if options.lines is not None else DEFAULT_FOLLOWING if options.follow else DEFAULT
+    if not 0 <= count <= MOST:
+        return complain(f"-n {count}: it must be between 0 and {MOST}", USAGE)
+    query: dict[str, Any] = {}
+    stream = "err" if options.stderr else options.stream
+    if stream:
+        query["stream"] = stream
+    if options.grep:
+        query["q"] = options.grep
+    try:
+        with Client(find_target(options)) as client:
+            workers, many = _workers(client, options.names)
+            lines = Lines(named=many, raw=options.raw, as_json=options.output == "json")
+            if options.follow:
+                return _follow(client, workers, lines, count, query)
+            lines.print(client.lines(workers, tail=count, **query)["lines"])
+            return DONE
+    except Unreachable as error:
+        return complain(error, UNREACHABLE)
+    except Declined as error:
+        return complain(clean(error), FAILED)
+
+
+def _workers(client: Client, addresses: list[str]) -> tuple[list[str], bool]:
+    """What to ask for (patterns as they are, since workers may come later), and whether lines need a name."""
+    if not addresses:
+        return ["all"], True
+    workers: list[str] = []
+    for address in addresses:
+        found = [row["name"] for row in resolve(client, [address])]
+        workers += [address] if is_pattern(address) else found
+    return workers, len(workers) > 1 or any(map(is_pattern, workers))
+
+
+def _follow(client: Client, workers: list[str], lines: Lines, count: int, query: dict[str, Any]) -> int:
+    for frame in client.follow(workers, tail=count, on_break=lambda sentence: complain(sentence, 0), **query):
+        if frame.name == "log":
+            lines.print(frame.data)
+        elif frame.name == "gap":
+            missing = frame.data.get("bytes", "some")
+            print(f"--- {missing} bytes are missing ({clean(frame.data.get('why', 'lost'))})", file=sys.stderr)
+    return DONE

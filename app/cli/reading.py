@@ -1,0 +1,132 @@
+"""Verbs that only read: status, check, token, login, socket.
+
+`check` needs no service and no network. Known wart: whether a file is a fragment is guessed: it is, when the config
+above it includes it, or when it has another name than quarterdeck.toml and no `[service]`.
+"""
+
+import argparse
+import os
+import sys
+import tomllib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from supervisor_core.config import Config, ConfigError, load
+
+from ..settings import FILE, NoConfig, find_config, nearest_config
+from . import DONE, DOWN, FAILED, UNREACHABLE, complain, show
+from .target import find_instance, find_target, resolve
+
+
+def status(options: argparse.Namespace) -> int:
+    """Prints the workers; 3 when one of them is down."""
+    from ..client import Client, Declined, Unreachable
+
+    try:
+        with Client(find_target(options)) as client:
+            answer = client.workers()
+            rows = resolve(client, options.names) if options.names else answer["workers"]
+    except Unreachable as error:
+        return complain(error, UNREACHABLE)
+    except Declined as error:
+        return complain(show.clean(error), FAILED)
+    if options.output == "json":
+        show.as_json({**answer, "workers": rows})
+    else:
+        show.table(rows)
+    return DOWN if any(show.down(row) for row in rows) else DONE
+
+
+def check(options: argparse.Namespace) -> int:
+    """Prints every problem of a config file as `file:line: what, remedy`; 1 when there is one."""
+    told = options.file or options.config
+    path = Path(told).expanduser() if options.file else find_config(told)
+    if path.is_dir():
+        path = path / FILE
+    if not path.exists():
+        raise NoConfig(f"{path} is not there; check the path")
+    try:
+        config, part_of = _load(path)
+    except ConfigError as error:
+        if options.output == "json":
+            rows = [{"file": p.file, "line": p.line, "text": p.text} for p in error.problems]
+            show.as_json({"file": str(path), "problems": rows, "workers": []})
+        else:
+            print("\n".join(show.clean(problem) for problem in error.problems), file=sys.stderr)
+        return FAILED
+    if options.output == "json":
+        workers = [spec.name for spec in config.workers]
+        show.as_json({"file": str(path), "problems": [], "workers": workers, "notes": list(config.notes)})
+        return DONE
+    for note in config.notes:
+        print(f"{show.clean(note)}", file=sys.stderr)
+    count = len(config.workers)
+    where = f", as part of {part_of}" if part_of else ""
+    print(f"{path}: {count} worker{'' if count == 1 else 's'}, no problems{where}")
+    return DONE
+
+
+def _load(path: Path) -> tuple[Config, Path | None]:
+    """The config that a file is, or that it is a part of (then with the main file); raises `ConfigError`."""
+    above = nearest_config(path.absolute().parent)
+    if above and above.resolve() != path.resolve():
+        try:
+            main = load(above)
+            included = main.files
+        except ConfigError as error:
+            included = tuple({Path(problem.file) for problem in error.problems})
+            if any(one.resolve() == path.resolve() for one in included):
+                raise
+        if any(one.resolve() == path.resolve() for one in included):
+            return main, above
+    return load(path, fragment=path.name != FILE and not _has_service(path)), None
+
+
+def _has_service(path: Path) -> bool:
+    try:
+        return "service" in tomllib.loads(path.read_text(errors="replace"))
+    except (OSError, tomllib.TOMLDecodeError):
+        return False
+
+
+def token(options: argparse.Namespace) -> int:
+    """Prints the owner's token."""
+    place = find_instance(options).token_file
+    if not place.exists():
+        return complain(f"there is no token in {place.parent} yet; the first start of the service makes it", FAILED)
+    print(place.read_text().strip())
+    return DONE
+
+
+def socket(options: argparse.Namespace) -> int:
+    """Prints the path of the socket; 4 when nobody answers there."""
+    from ..settings import answers
+
+    instance = find_instance(options)
+    print(instance.socket)
+    if answers(instance.socket):
+        return DONE
+    return complain(f"nobody answers there; start it with: quarterdeck up -c {instance.config}", UNREACHABLE)
+
+
+def login(options: argparse.Namespace) -> int:
+    """Prints a one-time link; with --port for the near end of a tunnel."""
+    from ..client import Client, Declined, Unreachable
+
+    try:
+        with Client(find_target(options)) as client:
+            told = client.login_link()
+    except Unreachable as error:
+        return complain(error, UNREACHABLE)
+    except Declined as error:
+        return complain(show.clean(error), FAILED)
+    url = told.get("url") or (f"{options.url or os.environ.get('QUARTERDECK_URL', '')}".rstrip("/") + told["path"])
+    if options.port:
+        parts = urlsplit(told["path"])
+        url = f"http://localhost:{options.port}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+    if options.output == "json":
+        show.as_json({**told, "url": url})
+    else:
+        print(show.clean(url))
+        print(f"good once, until {show.clean(told['expires'])}", file=sys.stderr)
+    return DONE
