@@ -7,6 +7,7 @@ Three facts end a run and come in any order: the leader's exit, the end of its o
 None waits for another. All callbacks and futures belong to the event loop that called `spawn`.
 """
 
+import signal
 from asyncio import Future
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,15 @@ from typing import Protocol
 
 Output = Callable[[str, bytes], None]
 """Called as (stream, bytes) in the loop's thread; b"" once at the end of each stream."""
+
+TAG = "QUARTERDECK_TAG"
+"""The variable that names the run which a process belongs to, wherever it has gone; space-separated when runs nest."""
+
+
+def make_tag(instance: str, worker: str, run: int) -> str:
+    """The word that stands in `TAG`; whatever is in the worker's name, it has no space in it."""
+    name = "".join(c if c.isalnum() or c in "._-[]" else f"%{ord(c):x}" for c in worker)
+    return f"{instance}:{run}:{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +34,30 @@ class Ended:
     signal: int | None = None
     reason: str = ""
 
+    def __str__(self) -> str:
+        """In words: "exit status 3", "terminated by SIGTERM", "killed by SIGKILL"."""
+        if self.reason:
+            return self.reason
+        if self.signal is not None:
+            verb = "terminated" if signal_name(self.signal) in ("TERM", "INT", "HUP", "QUIT") else "killed"
+            return f"{verb} by SIG{signal_name(self.signal)}"
+        return "unknown end" if self.code is None else f"exit status {self.code}"
+
+
+def signal_name(number: int) -> str:
+    """The name without SIG; a real-time signal without a name is RTMIN+n."""
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return f"RTMIN+{number - signal.SIGRTMIN}"
+
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
     """One program to run. `argv[0]` is looked up on the PATH of `environment`, unless it has a slash.
 
-    `environment` is complete: nothing is added to it. `stdin` is a descriptor to give to the child (the caller keeps
+    `environment` is complete: nothing is added to it; when it holds `TAG`, the last word of that finds again what left
+    the session. `stdin` is a descriptor to give to the child (the caller keeps
     and closes its own copy), None for an empty input. Output goes to the spawner's log store under
     (worker, stream, run), or to `output` when that is given (spawners inside this process only).
     """
@@ -73,7 +101,12 @@ class Child(Protocol):
 
 
 class Spawner(Protocol):
-    """Owns processes and their output."""
+    """Owns processes and their output.
+
+    `instance` names the owner in the tags of its runs; whoever takes its runs over has the same.
+    """
+
+    instance: str
 
     async def spawn(self, request: LaunchRequest) -> Child:
         """Returns when exec has succeeded.

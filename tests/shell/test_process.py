@@ -446,7 +446,7 @@ def test_a_command_is_made_and_nothing_runs():
     command = Process(s, Worker("bob", forever)).command("echo", "hello")
     assert (command.path, list(command.args), command.pid, command.returncode) == (
         "echo",
-        ["echo", "hello"],
+        ["hello"],
         None,
         None,
     )

@@ -1,0 +1,272 @@
+"""The spawner inside this process: own pipes, one pidfd a child, one session a run.
+
+`subprocess.Popen` starts programs (vfork inside; nothing that would make it fork for real), the loop's thread does
+everything, and nothing runs at rest. No policy: who is ended and when is for others to say.
+
+Known wart: an embedding program that waits for any child takes our exit statuses; the run then ends with "unknown".
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+
+from ..clock import Clock
+from ..flag import post
+from ..logs import LogSink
+from ..memory import MemoryStore
+from . import TAG, Ended, LaunchRequest, birth, procfs, refusals
+from .forest import Forest
+from .outlets import Outlet, Source, Tap
+from .pump import Pump
+from .tree import Tree
+
+PATIENCE = 5.0
+"""Seconds that `aclose` waits for what it killed."""
+
+
+class LocalSpawner:
+    """Starts programs as children of this process. Its methods belong to the thread of the loop.
+
+    Output goes to `store`, by default one in memory. `subreaper` is for a process that is a service and nothing else:
+    orphans of its runs come to it and are reaped, for which it handles SIGCHLD while runs are alive. `instance` stands
+    in the tags of its runs.
+    """
+
+    def __init__(self, store: LogSink | None = None, *, subreaper: bool = False, instance: str = "") -> None:
+        self.store: LogSink = MemoryStore(Clock().now) if store is None else store
+        self.instance = instance or secrets.token_hex(8)
+        self._pump = Pump(self.store)
+        self._subreaper = subreaper and procfs.become_subreaper()
+        self._pidfds = birth.has_pidfds()
+        self._children: list[LocalChild] = []
+        self._forest: Forest | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._notes: dict[str, bytes] = {}
+
+    async def spawn(self, request: LaunchRequest) -> "LocalChild":
+        """Returns when exec has succeeded; raises `CannotStart`. Has no point at which it could be cancelled."""
+        refusals.check(request)
+        loop = asyncio.get_running_loop()
+        forest = self._enter(loop)
+        with contextlib.ExitStack() as undo:
+            try:
+                outlets, ends = self._pipes(loop, request, undo)
+                pid = birth.start(request, ends)
+                _close(ends)  # first, so that a descriptor is free for what comes
+                pidfd = self._pidfd(pid)
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                raise refusals.refusal(request, error) from error
+            undo.pop_all()
+        child = LocalChild(loop, request, pid, forest, outlets, self._forget)
+        self._children.append(child)
+        child.watch(pidfd)
+        return child
+
+    def attach(self, worker: str, run: int) -> "LocalChild | None":
+        """The child of that run, if it is alive."""
+        return next((c for c in self._children if (c.request.worker, c.request.run) == (worker, run)), None)
+
+    def live(self) -> list[tuple[str, int, int]]:
+        return [(child.request.worker, child.request.run, child.pid) for child in self._children]
+
+    def note(self, worker: str, data: bytes) -> None:
+        """Keeps it as long as this process lives: so do the runs that it speaks of."""
+        self._notes[worker] = data
+
+    def notes(self) -> Mapping[str, bytes]:
+        return dict(self._notes)
+
+    async def aclose(self) -> None:
+        """Kills what is left and waits a bounded time for it. The spawner may be used again afterwards."""
+        left = list(self._children)
+        for child in left:
+            child.kill_tree()
+        try:
+            if left:
+                await asyncio.wait([child.exited for child in left], timeout=PATIENCE)
+        finally:
+            for child in left:
+                child.let_go()
+            self._rest()
+
+    # ------------------------------------------------------------ inside
+
+    def _enter(self, loop: asyncio.AbstractEventLoop) -> Forest:
+        """Belongs to this loop from now on."""
+        if self._forest is None or self._loop is not loop:
+            self._loop = loop
+            self._forest = Forest(
+                lambda fd, call: birth.watch(loop, fd, call),
+                lambda seconds, call: loop.call_later(seconds, call).cancel,
+                loop.call_soon,
+                subreaper=self._subreaper,
+                pidfds=self._pidfds,
+            )
+        if self._subreaper and not self._children:
+            with contextlib.suppress(RuntimeError, ValueError):  # not the main thread: orphans are reaped at the next
+                loop.add_signal_handler(signal.SIGCHLD, self._forest.reap)
+        return self._forest
+
+    def _pipes(
+        self, loop: asyncio.AbstractEventLoop, request: LaunchRequest, undo: contextlib.ExitStack
+    ) -> tuple[list[Outlet], list[int]]:
+        """Opens where the output goes before the program can write any; gives the writing ends too."""
+        ends: list[int] = []
+        undo.callback(_close, ends)
+        outlets = []
+        for stream in ("out",) if request.merge_stderr else ("out", "err"):
+            reading, writing = os.pipe()
+            ends.append(writing)
+            try:
+                outlets.append(Outlet(loop, self._source(request, stream, reading)))
+            except BaseException:
+                os.close(reading)
+                raise
+            undo.callback(outlets[-1].close)
+        return outlets, ends
+
+    def _source(self, request: LaunchRequest, stream: str, fd: int) -> Source:
+        if request.output is not None:
+            return Tap(stream, fd, request.output)
+        return self._pump.open(request.worker, stream, request.run, fd)
+
+    def _pidfd(self, pid: int) -> int | None:
+        if not self._pidfds:
+            return None
+        try:
+            return os.pidfd_open(pid)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            raise
+
+    def _forget(self, child: "LocalChild") -> None:
+        if child in self._children:
+            self._children.remove(child)
+        if not self._children:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._subreaper and self._loop is not None and not self._loop.is_closed() and self._forest is not None:
+            self._forest.reap()
+            with contextlib.suppress(RuntimeError, ValueError):
+                self._loop.remove_signal_handler(signal.SIGCHLD)
+
+
+class LocalChild:
+    """One run of a program in this process. See `children.Child`."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        request: LaunchRequest,
+        pid: int,
+        forest: Forest,
+        outlets: list[Outlet],
+        over: Callable[["LocalChild"], None],
+    ) -> None:
+        self.request = request
+        self.leader_exited: asyncio.Future[Ended] = loop.create_future()
+        self.output_ended: asyncio.Future[None] = loop.create_future()
+        self.exited: asyncio.Future[Ended] = loop.create_future()
+        self._loop = loop
+        self._pid = pid
+        self._over = over
+        self._forest = forest
+        self._outlets = outlets
+        self._open = len(outlets)
+        words = request.environment.get(TAG, "").split()
+        self._tree = Tree(forest, pid, words[-1] if words else "", self._emptied)
+        self._unwatch: Callable[[], None] | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+    def watch(self, pidfd: int | None) -> None:
+        """Begins to notice; takes the descriptor over. Without one a thread waits."""
+        for outlet in self._outlets:
+            outlet.begin(self._output_ended)
+        if pidfd is not None:
+            self._unwatch = birth.watch(self._loop, pidfd, self._leader_readable)
+        else:
+            threading.Thread(target=self._wait, name=f"wait for {self._pid}", daemon=True).start()
+
+    def signal(self, number: int, *, tree: bool = False) -> None:
+        """Sends to the leader or to all of the tree; does nothing when it is gone."""
+        if tree:
+            self._tree.signal(number)
+        elif not self.leader_exited.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, number)
+
+    def kill_tree(self) -> None:
+        self._tree.kill()
+
+    def left(self) -> tuple[int, ...]:
+        self._forest.forget()
+        return tuple(proc.pid for proc in self._tree.members())
+
+    def let_go(self) -> None:
+        """Stops to look, whatever lives on."""
+        self._tree.close()
+        if self._unwatch is not None:
+            self._unwatch()
+        for outlet in self._outlets:
+            outlet.close()
+        unknown = Ended(reason="unknown: it was still there when its owner left")
+        for future in (self.leader_exited, self.exited):
+            if not future.done():
+                future.set_result(unknown)
+        self._over(self)
+
+    # ------------------------------------------------------------ facts
+
+    def _leader_readable(self) -> None:
+        assert self._unwatch is not None
+        self._unwatch()
+        self._unwatch = None
+        self._leader_ended(birth.look(self._pid), lambda: birth.reap(self._pid))
+
+    def _wait(self) -> None:
+        """In a thread, where the system has no pidfds."""
+        try:
+            code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            ended = Ended(code=code) if code >= 0 else Ended(signal=-code)
+        except ChildProcessError:
+            ended = Ended(reason=birth.TAKEN)
+        post(self._loop, self._leader_ended, ended, lambda: None)
+
+    def _leader_ended(self, ended: Ended, reap: Callable[[], None]) -> None:
+        """All that it wrote is taken before its end is told; its number is free only after the look at its tree."""
+        if self.leader_exited.done():
+            return
+        for outlet in self._outlets:
+            outlet.drain()
+        self.leader_exited.set_result(ended)
+        self._tree.leader_ended()
+        reap()
+        self._tree.leader_reaped()
+
+    def _output_ended(self) -> None:
+        self._open -= 1
+        if not self._open and not self.output_ended.done():
+            self.output_ended.set_result(None)
+
+    def _emptied(self) -> None:
+        for outlet in self._outlets:
+            outlet.finish()
+        if not self.exited.done():
+            self.exited.set_result(self.leader_exited.result())
+        self._over(self)
+
+
+def _close(ends: list[int]) -> None:
+    while ends:
+        os.close(ends.pop())

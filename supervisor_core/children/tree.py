@@ -1,0 +1,224 @@
+"""Whose processes are whose, ending a tree, and the proof that nothing of it is left.
+
+A process belongs to a run when it is below the leader, or an orphan (its parent is one that adopts) that is in the
+leader's session or group or carries the run's tag in its environment, or below such an orphan, or was seen to belong
+before. The proof: the leader is gone, all that were seen are gone, and no orphan matches. It is sound because an
+orphan is put at the end of its new parent's list of children before its old parent can be seen dead.
+
+Trees are ended in rounds: stop all, so that nobody forks, then kill all, and again when they are gone, until none is
+found.
+
+Known wart: what leaves session and group, is orphaned, and empties its environment before anybody looked cannot be
+told from a stranger; a control group can (the place for it is `Tree.members` and `Tree.kill`). Without /proc only the
+leader's process group is known.
+"""
+
+import contextlib
+import errno
+import functools
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import procfs
+from .forest import Forest, Undo
+from .procfs import Proc
+
+RESCAN = 0.05
+"""Seconds until another look where the kernel gives no event."""
+
+PASSES = 50
+"""How often a round looks for those that were forked meanwhile before it kills what it has."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    start: int
+    undo: Undo | None = None
+
+
+class Tree:
+    """The processes of one run, whose leader was just started; `emptied` is called once, when none is left."""
+
+    def __init__(self, forest: Forest, leader: int, tag: str, emptied: Callable[[], None]) -> None:
+        self._forest = forest
+        self._leader = leader
+        self._start = forest.enter(leader)
+        self._tag = tag
+        self._emptied = emptied
+        self._leader_gone = False
+        self._reaped = False
+        self._session_lives = True
+        self._killing = False
+        self._seen: dict[int, _Seen] = {}
+        self._again: Undo | None = None
+        self.empty = False
+
+    def members(self) -> list[Proc]:
+        """Everything of the run that is alive, leader first; empty once the tree was proven to be gone."""
+        if self.empty:
+            return []
+        found: dict[int, Proc] = {}
+        todo = [] if self._leader_gone else [self._leader]
+        todo += self._seen
+        todo += self._forest.orphans(*self._keys())
+        while todo:
+            pid = todo.pop(0)
+            proc = None if pid in found else procfs.read(pid)
+            if proc is None or not proc.alive or proc.start < self._start or not self._same(proc):
+                continue
+            found[pid] = proc
+            todo += procfs.children(pid) or ()
+        return list(found.values())
+
+    def signal(self, number: int) -> None:
+        """Sends to every member, then once more to those that were forked meanwhile."""
+        if not procfs.available():
+            self._signal_group(number)
+            return
+        done = {proc.pid for proc in self.members() if _send(proc, number)}
+        for proc in self.members():
+            if proc.pid not in done:
+                _send(proc, number)
+
+    def kill(self) -> None:
+        """Begins to end it; goes on by itself until it is empty."""
+        if not self.empty:
+            self._killing = True
+            self._forest.forget()
+            self._strike()
+            if self._leader_gone:
+                self.check()
+
+    def leader_ended(self) -> None:
+        """The leader's end was seen (it need not be reaped yet): from now on the rest decides."""
+        self._leader_gone = True
+        self.check()
+
+    def leader_reaped(self) -> None:
+        """Its number may be given to a stranger, once nobody of its session or group is left."""
+        self._reaped = True
+        self._forest.leaders.discard(self._leader)
+
+    def check(self) -> None:
+        """Proves that it is empty and says so, or watches what is left."""
+        if self.empty or not self._leader_gone:
+            return
+        left = self._group_left() if not procfs.available() else self.members()
+        if not left:
+            self.close()
+            self._emptied()
+            return
+        if self._reaped and not any(self._leader in (proc.session, proc.group) for proc in left):
+            self._session_lives = False
+        if self._killing:
+            self._strike()
+        self._watch(left)
+
+    def close(self) -> None:
+        """Looks no more; whatever lives on is no longer known."""
+        self.empty = True
+        self._forest.leaders.discard(self._leader)
+        if self._again is not None:
+            self._again()
+        for seen in self._seen.values():
+            if seen.undo is not None:
+                seen.undo()
+        self._seen.clear()
+
+    # ------------------------------------------------------------ inside
+
+    def _keys(self) -> list[object]:
+        keys: list[object] = [("tag", self._tag)] if self._tag else []
+        if self._session_lives:
+            keys += [("session", self._leader), ("group", self._leader)]
+        return keys
+
+    def _same(self, proc: Proc) -> bool:
+        seen = self._seen.get(proc.pid)
+        return seen is None or seen.start == proc.start
+
+    def _strike(self) -> None:
+        """One round."""
+        if not procfs.available():
+            self._signal_group(signal.SIGKILL)
+            return
+        stopped: dict[int, Proc] = {}
+        for _ in range(PASSES):
+            fresh = [proc for proc in self.members() if proc.pid not in stopped]
+            if not fresh:
+                break
+            for proc in fresh:
+                stopped[proc.pid] = proc
+                _send(proc, signal.SIGSTOP)
+            self._forest.forget()
+        for proc in stopped.values():
+            self._seen.setdefault(proc.pid, _Seen(proc.start))
+            _send(proc, signal.SIGKILL)
+
+    def _watch(self, left: list[Proc]) -> None:
+        for proc in left:
+            seen = self._seen.setdefault(proc.pid, _Seen(proc.start))
+            if seen.undo is None and (fd := self._open(proc)) is not None:
+                seen.undo = self._forest.watch(fd, functools.partial(self._member_ended, proc.pid))
+        watched = any(seen.undo for seen in self._seen.values())
+        if not watched and self._again is None:
+            self._again = self._forest.later(RESCAN, self._look_again)
+
+    def _open(self, proc: Proc) -> int | None:
+        """A pidfd of exactly this process; None where there is none to be had."""
+        if not self._forest.pidfds:
+            return None
+        try:
+            return os.pidfd_open(proc.pid)
+        except OSError:
+            return None
+
+    def _member_ended(self, pid: int) -> None:
+        seen = self._seen.pop(pid, None)
+        if seen is None or seen.undo is None:
+            return
+        seen.undo()
+        if not any(other.undo for other in self._seen.values()):
+            self.check()
+
+    def _look_again(self) -> None:
+        self._again = None
+        self._forest.forget()
+        self.check()
+
+    def _signal_group(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._leader, number)
+
+    def _group_left(self) -> list[Proc]:
+        """Where there is no /proc: the leader's group as one."""
+        try:
+            os.killpg(self._leader, 0)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                return []
+        return [Proc(self._leader, 0, self._leader, self._leader, self._start, alive=True)]
+
+
+def _send(proc: Proc, number: int) -> bool:
+    """Sends to exactly this process; False when it is gone or another user's."""
+    try:
+        fd = os.pidfd_open(proc.pid)
+    except (AttributeError, OSError):
+        fd = -1
+    try:
+        now = procfs.read(proc.pid)
+        if now is None or now.start != proc.start:
+            return False
+        if fd >= 0:
+            signal.pidfd_send_signal(fd, number)
+        else:
+            os.kill(proc.pid, number)
+    except OSError:
+        return False
+    finally:
+        if fd >= 0:
+            os.close(fd)
+    return True

@@ -1,0 +1,98 @@
+"""The work function of a configured program: one run from spawn to an empty tree, told as a straight line.
+
+The supervisor cannot tell it from a coroutine: asked to leave it sends the stop policy's signals, and cancelled it
+kills the tree and goes on waiting until nothing is left. No policy: how often and when is decided elsewhere.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+from .children import Child, Ended, LaunchRequest, Spawner, make_tag
+from .environment import environment_of
+from .errors import SupervisorError
+from .messages import LeaderExited, Spawned
+from .model import Exit, WorkerSpec
+from .process import Process
+
+
+def signal_number(name: str) -> int:
+    """Gives the number of a signal by its name, with or without SIG. Raises `SupervisorError` for an unknown one."""
+    try:
+        return signal.Signals["SIG" + name.upper().removeprefix("SIG")]
+    except KeyError:
+        raise SupervisorError(f"no signal is named {name!r}; names are like TERM, HUP, USR1") from None
+
+
+def program(spec: WorkerSpec, spawner: Spawner) -> Callable[[Process], Awaitable[Ended]]:
+    """Gives the work that runs `spec.program` through `spawner`; it returns how the main process ended."""
+
+    async def work(p: Process) -> Ended:
+        assert spec.program is not None
+        tag = make_tag(spawner.instance, spec.name, p.run)
+        child = await spawner.spawn(
+            LaunchRequest(
+                worker=spec.name,
+                run=p.run,
+                argv=spec.program.argv,
+                environment=environment_of(spec, p.run, tag),
+                directory=spec.program.directory,
+                merge_stderr=spec.program.redirect_stderr,
+            )
+        )
+        return await _Running(spec, p, child).until_empty()
+
+    return work
+
+
+class _Running:
+    """One live run of a program."""
+
+    def __init__(self, spec: WorkerSpec, p: Process, child: Child) -> None:
+        assert spec.program is not None
+        self._spec, self._program, self._p, self._child = spec, spec.program, p, child
+
+    async def until_empty(self) -> Ended:
+        child, loop = self._child, asyncio.get_running_loop()
+        self._p.report(Spawned(self._spec.name, self._p.run, child.pid))
+        self._p.on_signal(self._send)
+        child.leader_exited.add_done_callback(self._leader_exited)
+        ready = None if self._spec.ready_probe else loop.call_later(self._program.start_seconds, self._stayed_up)
+        stopping = loop.create_task(self._stop_when_asked(), name=f"stop {self._spec.name}")
+        try:
+            await self._wait(child.exited)
+            await self._wait(child.output_ended)
+        finally:
+            stopping.cancel()
+            if ready is not None:
+                ready.cancel()
+        ended = child.exited.result()
+        return ended if ended.code == 0 else Ended(ended.code, ended.signal, str(ended))
+
+    async def _wait(self, fact: "asyncio.Future[Ended] | asyncio.Future[None]") -> None:
+        """Waits whatever comes; a cancellation is the order to kill."""
+        while not fact.done():
+            try:
+                await asyncio.wait([fact])
+            except asyncio.CancelledError:
+                self._child.kill_tree()
+
+    def _stayed_up(self) -> None:
+        if not self._child.leader_exited.done():
+            self._p.ready()
+
+    async def _stop_when_asked(self) -> None:
+        await self._p.wait_shutdown()
+        for name, seconds in self._spec.stop.steps:
+            self._child.signal(signal_number(name), tree=True)
+            await asyncio.wait([self._child.exited], timeout=seconds)
+
+    def _send(self, name: str, tree: bool) -> None:
+        self._child.signal(signal_number(name), tree=tree or self._program.shell)
+
+    def _leader_exited(self, fact: "asyncio.Future[Ended]") -> None:
+        if self._child.exited.done() or fact.cancelled():
+            return
+        ended, run = fact.result(), self._p.run
+        exit = Exit(run, code=ended.code, signal=ended.signal, reason="" if ended.code == 0 else str(ended))
+        self._p.report(LeaderExited(self._spec.name, run, exit, len(self._child.left())))
