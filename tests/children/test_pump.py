@@ -165,6 +165,7 @@ def test_a_full_disk_leaves_the_bytes_in_the_pipe(
     assert channel.move()
     assert channel.trouble is None
     assert texts(store) == ["first", "second"]
+    channel.close()
     store.close()
 
 
@@ -188,6 +189,7 @@ def test_an_index_record_that_found_no_room_is_made_good_by_the_next_one(
     else:
         channel.close()
         assert texts(store) == ["first", "sec"]
+    channel.close()
     store.close()
 
 
