@@ -9,7 +9,7 @@ stay short.
 
 from collections.abc import Callable, Iterable, Mapping
 
-from .model import REST, Blocker, Condition, Health, Requirement, RestartPolicy, State, Status, WorkerSpec
+from .model import LIVE, REST, Blocker, Condition, Health, Requirement, RestartPolicy, State, Status, WorkerSpec
 from .policy import words_of
 
 Requires = Mapping[str, tuple[Requirement, ...]]
@@ -122,11 +122,9 @@ def order(requires: Requires) -> tuple[str, ...]:
 
 def live_dependents(name: str, graph: Graph, statuses: Mapping[str, Status]) -> tuple[str, ...]:
     """Those that hold `name`: live, not stuck, with a holding edge to it."""
-    return tuple(
-        back.name
-        for back in graph.dependents.get(name, ())
-        if back.condition in HOLDING and statuses[back.name].live and not statuses[back.name].stuck
-    )
+    edges = (back for back in graph.dependents.get(name, ()) if back.condition in HOLDING)
+    found = (statuses[back.name] for back in edges)
+    return tuple(status.spec.name for status in found if status.state in LIVE and not status.stuck)
 
 
 # ---------------------------------------------------------------- blockers

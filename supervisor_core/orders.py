@@ -187,7 +187,8 @@ def shutdown(turn: Turn, order: Shutdown) -> str:
 def add(turn: Turn, order: Add) -> str:
     """A name at rest is taken over; one in use gets the new spec, which rules once its live run has ended."""
     spec = order.spec
-    refuse_circle(turn, [spec])
+    if spec.name in turn.graph.dependents or any(edge.name == spec.name for edge in spec.requires):
+        refuse_circle(turn, [spec])  # one that nobody requires closes none
     put_spec(turn, spec, order.by)
     return order.operation
 

@@ -23,6 +23,9 @@ from .table import TABLE, Cause
 SHOWN_TO_DEPENDENTS = ("state", "wanted", "ready", "health", "run", "pid", "cycling", "removing", "stuck", "blocked_on")
 """A change of one of these can change what a dependent may do or what it says about its wait."""
 
+WORDS = frozenset({"blocked_on", "waiting_for", "dependents"})
+"""A change of these alone moves nobody; they are what settle itself says about a worker."""
+
 
 def busy(status: Status) -> bool:
     """Whether the supervisor has to wait for this worker before it may end."""
@@ -74,7 +77,8 @@ class Turn:
         self.causes.setdefault(name, [])
         if cause is not None and cause not in self.causes[name]:
             self.causes[name].append(cause)
-        self.wake(name)
+        if not changes.keys() <= WORDS:
+            self.wake(name)
         if any(getattr(old, key) != getattr(new, key) for key in SHOWN_TO_DEPENDENTS if key in changes):
             self.wake_dependents(name)
         if (old.live, old.stuck) != (new.live, new.stuck):
