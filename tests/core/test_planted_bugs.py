@@ -14,7 +14,8 @@ from supervisor_core import graph, machine, orders, policy, reports, settle, tab
 from supervisor_core.messages import Changed, PhaseChanged, Removed
 from supervisor_core.model import LIVE, Phase, State
 from supervisor_core.table import Cause, Cell
-from tests.core.properties import PROPERTIES, Broken, live_through
+from tests.core.properties import PROPERTIES, Broken
+from tests.core.stories import live_through
 
 STORIES = 3000
 Patch = pytest.MonkeyPatch

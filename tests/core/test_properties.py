@@ -30,17 +30,8 @@ from supervisor_core.messages import (
     Unready,
 )
 from supervisor_core.model import Exit
-from tests.core.properties import (
-    NAMES,
-    World,
-    epilogue,
-    live_through,
-    prologue,
-    random_exit,
-    random_spec,
-    something,
-    stale,
-)
+from tests.core.properties import World
+from tests.core.stories import NAMES, epilogue, live_through, prologue, random_exit, random_spec, something, stale
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "100"))
 seeds = st.integers(0, 2**32 - 1)
