@@ -153,7 +153,7 @@ class WorkerSpec:
 
     `ready_probe`: the work says by itself when it is ready, so mere survival never counts as ready.
     `one_shot`: an order to start it is answered when it is done, not when it is ready.
-    `source` is where it was written, as `file:line`.
+    `groups` are the `[group.NAME]`s that it is in. `source` is where it was written, as `file:line`.
     """
 
     name: str
@@ -169,6 +169,7 @@ class WorkerSpec:
     program: Program | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
     description: str = ""
     origin: str = "config"
     source: str = ""
