@@ -229,6 +229,7 @@ class _Loader:
             spec,
             requires=requires,
             labels={**labels, **spec.labels},
+            groups=tuple(title for title, group in groups.items() if spec.name in group.workers),
             one_shot=awaited and spec.restart.restart is RestartWhen.NEVER,
         )
 

@@ -46,12 +46,17 @@ def read_text(path: str | Path) -> str:
         raise BadFile(_why_unreadable(error)) from error
     except ValueError as error:
         raise BadFile("the path holds a NUL character; remove it") from error
-    with open(descriptor, "rb") as file:
+    try:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
             raise BadFile("is no regular file; name a file")
         _check_writers(about)
-        data = file.read(LARGEST + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise BadFile(_why_unreadable(error)) from error
+    finally:
+        os.close(descriptor)
     if len(data) > LARGEST:
         raise BadFile("is larger than 1 MiB; is this the right file?")
     try:

@@ -112,9 +112,9 @@ TOKEN = table(
 )
 
 HOOK = table(
-    Key("on", v.strings, ("failed", "gave_up", "backoff", "ready"), "Which events.", later=True),
-    Key("command", v.anything, None, "What to run.", expand=True, later=True),
-    Key("url", a.url, None, "Where to post.", expand=True, later=True),
+    Key("on", v.strings, ("failed", "gave_up", "backoff", "ready"), "Which events."),
+    Key("command", v.anything, None, "What to run.", expand=True),
+    Key("url", a.url, None, "Where to post.", expand=True),
 )
 
 PROBE = table(

@@ -24,7 +24,7 @@ def check_probe(found: Found, problems: Problems) -> bool:
     for key in PROBE.keys:
         parsed(key, fields.get(key.name), problems, Words({}, {}))
     if isinstance(found.value, dict) and sum(kind in fields for kind in KINDS) != 1:
-        problems.add(found, f'needs exactly one of {", ".join(KINDS)}; write for example {{ tcp = "127.0.0.1:6006" }}')
+        problems.add(found, f'needs exactly one of {", ".join(KINDS)}; write {{ tcp = "HOST:PORT" }}, say')
     if pattern := fields.get("log"):
         try:
             re.compile(str(pattern.value))

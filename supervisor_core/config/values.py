@@ -92,7 +92,8 @@ def size(value: Any) -> int:
     elif isinstance(value, str) and (match := _SIZE.fullmatch(value)):
         number, unit, binary = match.groups()
         decimal = unit and not binary and value.strip().lower().endswith("b")
-        count = float(number) * (1000 if decimal else 1024) ** " kmgt".index(unit.lower() or " ")
+        factor = (1000 if decimal else 1024) ** " kmgt".index(unit.lower() or " ")
+        count = int(number) * factor if number.isdigit() else float(number) * factor
     if count is None or not 0 <= count < 2**63:
         raise BadValue(f'{shown(value)} is no size; write bytes or text such as "64MiB" or "10GB"')
     return int(count)

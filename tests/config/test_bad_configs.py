@@ -1,0 +1,310 @@
+"""Bad config files as a table: the text, and every sentence that it earns, with its line."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from supervisor_core.config import ConfigError, load
+
+
+def problems(tmp_path, text, **options):
+    """The problems of a file as `LINE: SENTENCE`, with the folder taken out."""
+    file = tmp_path / "quarterdeck.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, **options)
+    for problem in caught.value.problems:
+        assert str(problem).startswith(f"{file}:{problem.line}: ")
+    return [f"{problem.line}: {problem.text.replace(str(tmp_path), 'FOLDER')}" for problem in caught.value.problems]
+
+
+WORKER = '[worker.a]\ncommand = "sleep 1"\n'
+
+BAD = {
+    "syntax": (
+        '[worker.a]\ncommand = "sleep\n',
+        ["2: this is not TOML: Illegal character '\\n'; correct this line"],
+    ),
+    "syntax at the end": ("a = [1,\n", ["1: this is not TOML: Invalid value; correct this line"]),
+    "table twice": (
+        WORKER + WORKER,
+        ["3: this is not TOML: Cannot declare ('worker', 'a') twice; correct this line"],
+    ),
+    "unknown table": (WORKER + "[servce]\n", ['3: servce: unknown table or key; did you mean "service"?']),
+    "unknown key": (WORKER + "comand = 1\n", ['3: worker.a.comand: unknown key; did you mean "command"?']),
+    "unknown key without a neighbour": (
+        WORKER + "xyzzy = 1\n",
+        ["3: worker.a.xyzzy: unknown key; nothing has a name like it; correct or remove it"],
+    ),
+    "dotted name": (
+        "[worker.web.api]\ncommand = 'x'\n",
+        [
+            '1: worker.web.api: unknown key; a name with a dot needs quotes: [worker."web.api"]',
+            '1: worker.web: has no command; add command = ["PROGRAM", "ARGUMENT"]',
+        ],
+    ),
+    "no command": (
+        "[worker.a]\nautostart = false\n",
+        ['1: worker.a: has no command; add command = ["PROGRAM", "ARGUMENT"]'],
+    ),
+    "empty command": (
+        "[worker.a]\ncommand = []\n",
+        ['2: worker.a.command: the command is empty; write a text or a list such as ["python", "train.py"]'],
+    ),
+    "open quote": (
+        '[worker.a]\ncommand = "echo \'a"\n',
+        ["2: worker.a.command: \"echo 'a\" has a quote that is not closed; close it"],
+    ),
+    "NUL in a command": (
+        '[worker.a]\ncommand = ["a", "b\\u0000"]\n',
+        ["2: worker.a.command: the text holds a NUL character, which no program can receive; remove it"],
+    ),
+    "argument too long": (
+        f'[worker.a]\ncommand = ["a", "{"x" * 131072}"]\n',
+        ["2: worker.a.command: an argument or variable has 131072 bytes; at most 131071 fit: put it in a file"],
+    ),
+    "duration": (
+        WORKER + 'stop_timeout = "10 sec"\n',
+        ['3: worker.a.stop_timeout: "10 sec" is no duration; write seconds (90) or text such as "1m30s" or "500ms"'],
+    ),
+    "negative duration": (
+        WORKER + "start_seconds = -1\n",
+        ["3: worker.a.start_seconds: -1 is no usable duration; it must be between 0 and ten years"],
+    ),
+    "size": (
+        '[logs]\nsegment = "64 MiBs"\n',
+        ['2: logs.segment: "64 MiBs" is no size; write bytes or text such as "64MiB" or "10GB"'],
+    ),
+    "truth value": (
+        WORKER + 'autostart = "yes"\n',
+        ['3: worker.a.autostart: "yes" is neither true nor false; write one of them, without quotes'],
+    ),
+    "choice": (
+        WORKER + 'restart = "sometimes"\n',
+        ['3: worker.a.restart: "sometimes" is not known; write one of "on_failure", "always", "never"'],
+    ),
+    "signal": (
+        WORKER + 'stop_signal = "TREM"\n',
+        ['3: worker.a.stop_signal: "TREM" is no signal; write a name such as "TERM", "INT" or "HUP"'],
+    ),
+    "steps and a timeout": (
+        WORKER + 'stop_signal = [["INT", "1s"]]\nstop_timeout = 3\n',
+        ["4: worker.a.stop_timeout: stands beside steps that have their own times; remove it"],
+    ),
+    "alias beside its key": (
+        WORKER + 'cwd = "a"\ndirectory = "b"\n',
+        ['4: worker.a.directory: the same as "cwd", which is set too; remove one of them'],
+    ),
+    "name": (
+        "[worker.'a b']\ncommand = 'x'\n",
+        [
+            '1: worker.a b: "a b" is no name; use letters, digits, ".", "_" and "-", '
+            "starting with a letter or digit, at most 63"
+        ],
+    ),
+    "names that differ in case": (
+        WORKER + "[worker.A]\ncommand = 'x'\n",
+        ['3: worker.A: a worker with this name is in FOLDER/quarterdeck.toml:1 too (as "a"); rename or remove one'],
+    ),
+    "replica meets a name": (
+        WORKER + "replicas = 2\n[worker.a-1]\ncommand = 'x'\n",
+        ['4: worker.a-1: "a-1" is in FOLDER/quarterdeck.toml:1 too; rename one of them'],
+    ),
+    "unknown requirement": (
+        WORKER + 'requires = ["b"]\n[worker.bb]\ncommand = "x"\n',
+        ['3: worker.a.requires: no worker or group is named "b"; did you mean "bb"?'],
+    ),
+    "condition": (
+        WORKER + 'requires = { b = "redy" }\n[worker.b]\ncommand = "x"\n',
+        ['3: worker.a.requires.b: "redy" is no condition; did you mean "ready"?'],
+    ),
+    "circle": (
+        WORKER + 'requires = ["b"]\n[worker.b]\ncommand = "x"\nrequires = ["c"]\n[worker.c]\ncommand = "x"\n'
+        'depends_on = ["a"]\n',
+        ["3: worker.a.requires: the requirements form a circle: a → b → c → a; take one of them out"],
+    ),
+    "requires itself": (
+        WORKER + 'requires = ["a"]\n',
+        ["3: worker.a.requires: the requirements form a circle: a → a; take one of them out"],
+    ),
+    "variable": (
+        WORKER + 'directory = "${NOWHERE}/x"\n',
+        ["3: worker.a.directory: the variable NOWHERE is not set; set it, or write ${NOWHERE:-default}"],
+    ),
+    "slot without a pool": (
+        WORKER + 'environment = { GPU = "{slot}" }\n',
+        [
+            "3: worker.a.environment.GPU: {slot} has a meaning only with a pool; add pool = NAME or write {{slot}}",
+        ],
+    ),
+    "variable name": (
+        WORKER + 'environment = { "A=B" = "x" }\n',
+        ['3: worker.a.environment.A=B: "A=B" is no variable name; it may not be empty or hold "="'],
+    ),
+    "secret that is not there": (
+        WORKER + 'environment = { A = { file = "/nowhere/secret" } }\n',
+        ["3: worker.a.environment.A: /nowhere/secret is not there; check the path"],
+    ),
+    "env_file that is not there": (
+        WORKER + 'env_file = ["a.env"]\n',
+        ["3: worker.a.env_file: FOLDER/a.env is not there; check the path"],
+    ),
+    "backoff": (
+        WORKER + 'backoff = { initial = "5s", max = "2s", facter = 2 }\n',
+        [
+            '3: worker.a.backoff.facter: unknown key; did you mean "factor"?',
+            "3: worker.a.backoff.max: initial (5 s) is more than max (2 s); raise max",
+        ],
+    ),
+    "exit code": (
+        WORKER + "success_exit_codes = [0, 256]\n",
+        ["3: worker.a.success_exit_codes: 256 is out of range; write a whole number between 0 and 255"],
+    ),
+    "replicas": (
+        WORKER + "replicas = 0\n",
+        ["3: worker.a.replicas: 0 is out of range; write a whole number between 1 and 1000"],
+    ),
+    "listen": (
+        '[service]\nlisten = [\n  "127.0.0.1:7440",\n  "7441",\n]\n',
+        ['2: service.listen: "7441" is no address; write HOST:PORT ("127.0.0.1:7440") or "unix:PATH"'],
+    ),
+    "public_url": (
+        '[service]\npublic_url = "jobs.example.org"\n',
+        ['2: service.public_url: "jobs.example.org" is no public address; write https://HOST or https://HOST/PATH'],
+    ),
+    "proxy": (
+        '[service]\nbehind_proxy = ["nginx"]\n',
+        ['2: service.behind_proxy: "nginx" is no address; write one such as "127.0.0.1" or "10.0.0.0/8"'],
+    ),
+    "token": (
+        '[[token]]\nname = "ci"\nscope = "root"\nsha256 = "abc"\n',
+        [
+            '3: token.scope: "root" is not known; write one of "read", "operate", "admin"',
+            "4: token.sha256: this is no SHA-256 in hex (64 digits); write what `printf %s TOKEN | sha256sum` prints",
+        ],
+    ),
+    "token without a hash": (
+        '[[token]]\nname = "a"\nscope = "read"\nsha256 = "' + "a" * 64 + '"\n[[token]]\nname = "b"\nscope = "read"\n',
+        ["5: token: has no sha256; add sha256 = …  (The SHA-256 of the token, in hex)"],
+    ),
+    "group of nobody": (
+        WORKER + '[group.g]\nworkers = ["b*"]\n',
+        ['4: group.g.workers: no worker is named "b*"; known are a'],
+    ),
+    "group named as a worker": (
+        WORKER + '[group.A]\nworkers = ["a"]\n',
+        ["3: group.A: a worker has this name too; choose another one for the group"],
+    ),
+    "a value where a table belongs": ("service = 3\n", ["1: service: 3 is no table; write [service]"]),
+    "include that is not there": (
+        'include = ["more.toml"]\n',
+        ["1: include: FOLDER/more.toml is not there; check the path or write a pattern"],
+    ),
+    "probe": (
+        WORKER + 'ready = { tcp = "1:2", http = "x" }\n',
+        ['3: worker.a.ready: needs exactly one of http, tcp, exec, log, notify; write { tcp = "HOST:PORT" }, say'],
+    ),
+    "later keys are refused once": (
+        WORKER + 'replicas = 3\nready = { tcp = "a:1" }\nuser = "me"\ntty = false\nschedule = { every = "10m" }\n'
+        'on_give_up = { retry_every = "10m" }\n[worker.b]\npython = "m:f"\n[[hook]]\nurl = "http://a/"\n',
+        [
+            "4: worker.a.ready: not supported yet; remove it for now",
+            "5: worker.a.user: not supported yet; remove it for now",
+            "7: worker.a.schedule: not supported yet; remove it for now",
+            '8: worker.a.on_give_up: retry_every is not supported yet; use "fail" for now',
+            "10: worker.b.python: not supported yet; remove it for now",
+            "11: hook: hooks are not supported yet; remove it for now",
+        ],
+    ),
+    "later conditions": (
+        WORKER + 'requires = { b = "healthy", c = { log = "up" }, d = { log = "(" } }\n'
+        + "".join(f'[worker.{name}]\ncommand = "x"\n' for name in "bcd"),
+        [
+            '3: worker.a.requires.b: the condition "healthy" is not supported yet; use "ready" for now',
+            '3: worker.a.requires.c: the condition "log" is not supported yet; use "ready" for now',
+            '3: worker.a.requires.d: "(" is no regular expression (missing ), unterminated subpattern at position 0); '
+            "correct it",
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_each_problem_is_one_sentence_at_its_line(case, tmp_path):
+    text, expected = BAD[case]
+    assert problems(tmp_path, text, environ={}) == expected
+
+
+def test_a_bad_default_is_told_once_for_all_workers(tmp_path):
+    text = "[defaults]\nwindow = 0\n[worker.a]\ncommand = 'x'\n[worker.b]\ncommand = 'x'\nreplicas = 2\n"
+    assert problems(tmp_path, text) == ["2: defaults.window: 0 is too short; it must be more than 0"]
+
+
+def test_problems_of_all_files_come_at_once(tmp_path):
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "b.toml").write_text('include = "x"\n[worker.a]\ncommand = "y"\n[service]\n')
+    (tmp_path / "conf.d" / "c.toml").write_text("[worker.c\n")
+    text = '[service]\n[worker.a]\ncommand = "x"\nnicee = 1\n'
+    main, other = f"{tmp_path}/quarterdeck.toml", f"{tmp_path}/conf.d"
+    file = tmp_path / "quarterdeck.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert sorted(str(caught.value).splitlines()) == sorted([
+        f'{main}:4: worker.a.nicee: unknown key; did you mean "nice"?',
+        f"{other}/b.toml:1: include: only the main file includes; move it there",
+        f"{other}/b.toml:2: worker.a: a worker with this name is in {main}:2 too; rename or remove one",
+        f"{other}/b.toml:4: service: the table is in {main}:1 too; keep one of them",
+        f"{other}/c.toml:1: this is not TOML: Expected ']' at the end of a table declaration; correct this line",
+    ])  # fmt: skip
+
+
+def refusal(path):
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return str(caught.value).replace(str(path), "FILE")
+
+
+def test_files_that_others_may_write_are_refused(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text("")
+    file.chmod(0o646)
+    assert refusal(file) == "FILE: may be written by everyone, and so could make us run anything; chmod o-w it"
+    file.chmod(0o644)
+    load(file)
+
+
+@pytest.mark.parametrize(
+    ("user", "members", "good"), [(0, [], False), (1234, ["me", "you"], False), (1234, ["me"], True), (1234, [], True)]
+)
+def test_what_a_group_may_write_is_refused_for_root_and_where_the_group_has_others(
+    user, members, good, tmp_path, monkeypatch
+):
+    file = tmp_path / "a.toml"
+    file.write_text("")
+    file.chmod(0o664)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setattr("grp.getgrgid", lambda gid: SimpleNamespace(gr_mem=members))
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: SimpleNamespace(pw_name="me"))
+    monkeypatch.setattr("pwd.getpwall", lambda: [SimpleNamespace(pw_name="me", pw_gid=file.stat().st_gid)])
+    if good:
+        load(file)
+    else:
+        assert refusal(file) == "FILE: may be written by its group, and so by others than its owner; chmod g-w it"
+
+
+def test_files_that_are_none(tmp_path):
+    loop, big, odd, pipe = (tmp_path / name for name in ("loop", "big", "odd", "pipe"))
+    loop.symlink_to(loop)
+    big.write_bytes(b"#" * (1024 * 1024 + 1))
+    odd.write_bytes(b"a = 1\n# \xff\n")
+    os.mkfifo(pipe)
+    assert refusal(loop) == "FILE: is a loop of symbolic links; name the file itself"
+    assert refusal(big) == "FILE: is larger than 1 MiB; is this the right file?"
+    assert refusal(odd) == "FILE:2: is not UTF-8 (byte 9); save it as UTF-8"
+    assert refusal(pipe) == "FILE: is no regular file; name a file"
+    assert refusal(tmp_path) == "FILE: is no regular file; name a file"
+    assert refusal(tmp_path / "none") == "FILE: is not there; check the path"
+    (tmp_path / "deep").write_text("a = " + "[" * 5000 + "]" * 5000)
+    assert refusal(tmp_path / "deep") == "FILE:1: is nested too deeply; write it flatter"
