@@ -33,6 +33,7 @@ class StreamFiles:
 
     def __init__(self, folder: Path, worker: str, stream: str) -> None:
         self.folder = folder
+        self._at = f"{folder}/"
         self.worker = worker
         self.stream = stream
         self.bases: tuple[int, ...] = ()
@@ -41,16 +42,16 @@ class StreamFiles:
         """The partial line as of a stamp: a cache of the reader's."""
         self._firsts: dict[int, tuple[int, int]] = {}
 
-    def log(self, base: int) -> Path:
-        return self.folder / f"{base:016x}.log"
+    def log(self, base: int) -> str:
+        return f"{self._at}{base:016x}.log"
 
-    def index(self, base: int) -> Path:
-        return self.folder / f"{base:016x}.idx"
+    def index(self, base: int) -> str:
+        return f"{self._at}{base:016x}.idx"
 
     @property
-    def expired(self) -> Path:
+    def expired(self) -> str:
         """One record for each deleted segment: its last stamp and its end."""
-        return self.folder / "expired.idx"
+        return f"{self._at}expired.idx"
 
     def list_bases(self) -> tuple[int, ...]:
         """The segments that are in the folder."""

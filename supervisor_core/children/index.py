@@ -10,7 +10,6 @@ import stat
 import struct
 import zlib
 from bisect import bisect_left
-from pathlib import Path
 from typing import NamedTuple
 
 CHUNK = 1
@@ -24,6 +23,7 @@ ESTIMATED = 1
 
 SIZE = 32
 _FORMAT = struct.Struct("<QqQIBBH")
+_STAMP = struct.Struct("<Q24x")
 _KIND = 28
 _CHUNK = bytes([CHUNK])
 
@@ -55,7 +55,7 @@ def whole(data: bytes) -> bool:
     )
 
 
-def open_plain(path: Path) -> int:
+def open_plain(path: str) -> int:
     """Opens a regular file for reading. Raises OSError, also for a link, a pipe or a device in its place."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -67,7 +67,7 @@ def open_plain(path: Path) -> int:
 class Index:
     """One index file, open for reading. A missing one reads as empty. `count` is as of the opening."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         try:
             self._fd = open_plain(path)
         except OSError:
@@ -78,6 +78,9 @@ class Index:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -99,9 +102,9 @@ class Index:
     def find(self, stamp: int) -> int:
         """The first record whose stamp is not below `stamp`; `count` when there is none. Quick near the end."""
         low = max(self.count - 32, 0)
-        ending = self.some(low, 32)
-        if ending and ending[0].stamp < stamp:
-            return low + bisect_left(ending, stamp, key=lambda record: record.stamp)
+        ending = [word for (word,) in _STAMP.iter_unpack(self.raw(low, self.count - low))]
+        if ending and ending[0] < stamp:
+            return low + bisect_left(ending, stamp)
         return bisect_left(range(low), stamp, key=lambda i: self.get(i).stamp)
 
     def find_time(self, time: int) -> int:

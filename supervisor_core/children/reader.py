@@ -30,6 +30,19 @@ class StreamReader:
         self._cost = cost
         self._marks = marks
         self._bases = files.bases
+        self._held: tuple[int, Index] | None = None
+
+    def _index(self, n: int) -> Index:
+        """The index of segment n; it stays open until another one is asked for, or until `release`."""
+        if self._held is None or self._held[0] != n:
+            self.release()
+            self._held = n, Index(self._files.index(self._bases[n]))
+        return self._held[1]
+
+    def release(self) -> None:
+        if self._held is not None:
+            self._held[1].close()
+            self._held = None
 
     # -- forward
 
@@ -41,6 +54,7 @@ class StreamReader:
         gone = missed(self._files, stamp) if stamp and self._bases and self._bases[0] else None
         if gone:
             # deletion may be under way: what the gap covers is not shown, though it be there still
+            self.release()
             self._bases = tuple(base for base in self._bases if base >= gone[2])
             yield Gap(make_key(gone[0], gone[2]), self._files.worker, self._files.stream, gone[1], gone[2], "expired")
         n, i = self._seek(stamp)
@@ -48,25 +62,26 @@ class StreamReader:
         self._check(self._bases[0] if self._bases else 0)
         size = _FIRST_READ
         while n < len(self._bases):
-            with Index(self._files.index(self._bases[n])) as index:
-                records = [r for r in index.some(i, _RECORDS) if r.stamp <= self._watermark]
+            records = [r for r in self._index(n).some(i, _RECORDS) if r.stamp <= self._watermark]
             if not records:
                 n, i = n + 1, 0
                 continue
             cuts, used = self._cut(cutter, records, size)
             i += used
             size = min(size * 2, _LAST_READ)
+            self.release()
             for item in map(self._item, cuts):
                 if item.key is not None and item.key > after:
                     yield item
+        self.release()
         self._check(cutter.at)
 
     def _begin(self, n: int, i: int, stamp: int, offset: int) -> Cutter:
         """A cutter that stands at the first line to come: in the midst of a chunk where the key says so."""
         start = self._start(n, i)
         if n < len(self._bases):
-            with Index(self._files.index(self._bases[n])) as index:
-                record = index.get(i) if i < index.count else None
+            index = self._index(n)
+            record = index.get(i) if i < index.count else None
             if (
                 record
                 and record.stamp == stamp
@@ -142,10 +157,10 @@ class StreamReader:
         while True:
             while i == 0:
                 if n == 0 or not self._bases:
+                    self.release()
                     return
                 n -= 1
-                with Index(self._files.index(self._bases[n])) as index:
-                    i = index.count
+                i = self._index(n).count
             low, records = self._records_before(n, i, size)
             start = self._start(n, low)
             cutter = Cutter(self._line_start(n, low, start))
@@ -155,6 +170,7 @@ class StreamReader:
                 cuts += more
                 records = records[used:]
             i, size = low, min(size * 2, _LAST_READ)
+            self.release()
             for item in map(self._item, reversed(cuts)):
                 if item.key and item.key < before:
                     yield item
@@ -162,8 +178,7 @@ class StreamReader:
     def _records_before(self, n: int, i: int, size: int) -> tuple[int, list[Record]]:
         """The records before i that belong to about `size` bytes, one at least, and the number of the first."""
         low = max(i - _RECORDS, 0)
-        with Index(self._files.index(self._bases[n])) as index:
-            records = index.some(low, i - low)
+        records = self._index(n).some(low, i - low)
         if not records:
             raise Vanished(i)
         skip = bisect_left(records, records[-1].end - size, hi=len(records) - 1, key=lambda record: record.end)
@@ -188,6 +203,7 @@ class StreamReader:
                 files = self._files
                 text = text_of(data)
                 line = Line(None, record.time / 1e6, files.worker, files.stream, record.run, start, *text)
+        self.release()
         self._files.open_line = record.stamp, line
         return line
 
@@ -199,10 +215,10 @@ class StreamReader:
         n = max(bisect_left(bases, stamp, key=lambda base: self._files.first(base)[0] or FULL) - 1, 0)
         i = 0
         while n < len(bases):
-            with Index(self._files.index(bases[n])) as index:
-                i = index.find(stamp)
-                if i < index.count:
-                    return n, i
+            index = self._index(n)
+            i = index.find(stamp)
+            if i < index.count:
+                return n, i
             if n + 1 == len(bases):
                 return (n, i) if i else (n + 1, 0)
             n += 1
@@ -213,10 +229,8 @@ class StreamReader:
             if n == 0:
                 return None
             n -= 1
-            with Index(self._files.index(self._bases[n])) as index:
-                i = index.count
-        with Index(self._files.index(self._bases[n])) as index:
-            return index.get(i - 1)
+            i = self._index(n).count
+        return self._index(n).get(i - 1)
 
     def _start(self, n: int, i: int) -> int:
         """The offset at which record i of segment n begins."""
@@ -225,8 +239,7 @@ class StreamReader:
                 return self._bases[n]
             record = self._record_before(n, i)
             return record.end if record else 0
-        with Index(self._files.index(self._bases[n])) as index:
-            return index.get(i - 1).end
+        return self._index(n).get(i - 1).end
 
     def _line_start(self, n: int, i: int, at: int) -> int:
         """Where the line that is open at offset `at`, the start of record i of segment n, began."""
@@ -237,8 +250,7 @@ class StreamReader:
         above = low if newline < 0 else newline + 1
         while True:
             if i:
-                with Index(self._files.index(self._bases[n])) as index:
-                    found, over = index.boundary(i, above)
+                found, over = self._index(n).boundary(i, above)
                 if found is not None:
                     return found
                 if over:
@@ -246,8 +258,7 @@ class StreamReader:
             if n == 0 or (n < len(self._bases) and self._bases[n] <= above):
                 break
             n -= 1
-            with Index(self._files.index(self._bases[n])) as index:
-                i = index.count
+            i = self._index(n).count
         if newline >= 0:
             return newline + 1
         return cell if cell - GRID >= oldest else oldest

@@ -66,7 +66,7 @@ class Retention:
         files.forget(base)
         for path in (files.index(base), files.log(base)):
             with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+                os.unlink(path)
 
 
 def _bury(files: StreamFiles, base: int) -> None:

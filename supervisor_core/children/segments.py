@@ -133,26 +133,26 @@ class SegmentStore:
         return self.after(view, make_key(max(min(found, default=watermark + 1) - 1, 0), FULL), limit)
 
     def _after(self, view: View, stamp: int, offset: int, limit: int) -> Page:
-        reading = _Reading(view, self._stamps.written, self._streams(view))
-        stamp, offset = min((stamp, offset), (reading.watermark, FULL))
-        found = reading.merge((r.forward(stamp, offset) for r in reading.readers), limit)
-        key = make_key(stamp, offset)
-        if found.more:
-            return reading.page(found.items, found.last or key, more=True)
-        return reading.end(found.items, found.hid, key)
+        with _Reading(view, self._stamps.written, self._streams(view)) as reading:
+            stamp, offset = min((stamp, offset), (reading.watermark, FULL))
+            found = reading.merge((r.forward(stamp, offset) for r in reading.readers), limit)
+            key = make_key(stamp, offset)
+            if found.more:
+                return reading.page(found.items, found.last or key, more=True)
+            return reading.end(found.items, found.hid, key)
 
     def _before(self, view: View, stamp: int, offset: int, limit: int) -> Page:
-        reading = _Reading(view, self._stamps.written, self._streams(view))
-        found = reading.merge((r.backward(stamp, offset) for r in reading.readers), limit, backward=True)
-        items = found.items[::-1]
-        key = make_key(stamp, offset)
-        return reading.page(items, items[-1].key or key if items else key, first=found.last or key, more=found.more)
+        with _Reading(view, self._stamps.written, self._streams(view)) as reading:
+            found = reading.merge((r.backward(stamp, offset) for r in reading.readers), limit, backward=True)
+            items = found.items[::-1]
+            key = make_key(stamp, offset)
+            return reading.page(items, items[-1].key or key if items else key, first=found.last or key, more=found.more)
 
     def _tail(self, view: View, count: int) -> Page:
-        reading = _Reading(view, self._stamps.written, self._streams(view))
-        found = reading.merge((r.backward(FULL, FULL) for r in reading.readers), count, backward=True)
-        first = found.last or make_key(reading.watermark, FULL)
-        return reading.end(found.items[::-1], found.hid, "", first=first, more=found.more)
+        with _Reading(view, self._stamps.written, self._streams(view)) as reading:
+            found = reading.merge((r.backward(FULL, FULL) for r in reading.readers), count, backward=True)
+            first = found.last or make_key(reading.watermark, FULL)
+            return reading.end(found.items[::-1], found.hid, "", first=first, more=found.more)
 
     def _streams(self, view: View) -> list[StreamFiles]:
         return [
@@ -206,12 +206,20 @@ class _Reading:
         marks = marks_stream(view.streams)
         self.readers = [StreamReader(f, watermark, self._cost, marks=f.stream == marks) for f in self._streams]
 
+    def __enter__(self) -> "_Reading":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for reader in self.readers:
+            reader.release()
+
     def merge(self, sources: Iterable[Iterable[Item]], limit: int, *, backward: bool = False) -> Merged:
         return merge(list(sources), limit, self._view.match, self._cost, backward=backward)
 
     def end(self, items: list[Item], hid: bool, key: str, *, first: str | None = None, more: bool = False) -> Page:
         """A page that reaches the present."""
-        opened = tuple(line for reader in self.readers if (line := reader.open_line()) is not None)
+        found = [reader.open_line() for reader in self.readers]
+        opened = tuple(line for line in found if line is not None)
         following = max(key, make_key(self.watermark, FULL))
         if items and not hid and not opened:
             following = items[-1].key or following

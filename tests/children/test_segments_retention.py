@@ -120,7 +120,7 @@ def test_deleting_in_the_midst_of_a_read_gives_gaps_and_never_a_silent_hole(
     written, writing = 100, False
     write(store, "a", range(written))
 
-    def meanwhile(path: Path) -> int:
+    def meanwhile(path: str) -> int:
         nonlocal written, writing
         if written < total and not writing and dice.random() < 0.05:
             number = min(dice.randrange(1, 300), total - written)

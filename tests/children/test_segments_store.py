@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from supervisor_core.children import files as files_module
+from supervisor_core.children import index as index_module
 from supervisor_core.children.files import link_name
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.children.stamps import read_watermark
@@ -250,12 +252,12 @@ def _count(read: list[int], data: bytes) -> bytes:
     return data
 
 
-def test_a_line_of_64_mib_is_shown_in_pieces_and_never_held(root: Path) -> None:
+def test_a_line_of_24_mib_is_shown_in_pieces_and_never_held(root: Path) -> None:
     store = SegmentStore(root, now=lambda: 1e9)
     stream = store.open_stream("a", "out", 1)
     stream.append(b"before\n")
     zeros = b"\0" * (1 << 20)
-    for _ in range(64):
+    for _ in range(24):
         stream.append(zeros)
     stream.append(b"\nafter\n")
     tracemalloc.start()
@@ -279,6 +281,32 @@ def test_a_line_of_64_mib_is_shown_in_pieces_and_never_held(root: Path) -> None:
     assert all(line.text == "\0" * min(MAX_TEXT, line.cut or 7) for line in lines[1:-2])
     assert {line.cut for line in lines[2:-2]} == {GRID}
     assert backward == [line.key for line in lines]
+    store.close()
+
+
+def test_a_reader_of_many_streams_holds_few_descriptors(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SegmentStore(root, now=lambda: 1e9)
+    names = tuple(f"w{n}" for n in range(40))
+    for name in names:
+        store.open_stream(name, "out", 1).append(b"one\ntwo\npart")
+    held = len(os.listdir("/proc/self/fd"))
+    most = 0
+    real = index_module.open_plain
+
+    def counted(path: str) -> int:
+        nonlocal most
+        fd = real(path)
+        most = max(most, len(os.listdir("/proc/self/fd")))
+        return fd
+
+    monkeypatch.setattr(index_module, "open_plain", counted)
+    monkeypatch.setattr(files_module, "open_plain", counted)
+    view = View(names)
+    assert len(store.after(view, "", 1000).open) == 40
+    store.tail(view, 1000)
+    store.before(view, "f" * 32, 1000)
+    store.at(view, 0.0, 1000)
+    assert most <= held + 4
     store.close()
 
 
