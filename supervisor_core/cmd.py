@@ -4,6 +4,7 @@ Known wart: `wait` returns when the output has ended, so a grandchild that holds
 """
 
 import asyncio
+import codecs
 import contextlib
 import io
 import os
@@ -12,14 +13,13 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from .children import Child, Ended, LaunchRequest, signal_name
 from .errors import CannotStart, CommandError
+from .feeding import Feeder, Input, LineLog
 from .program import program
 
 if TYPE_CHECKING:
     from .process import Process
 
 __all__ = ["Captured", "Cmd", "program"]
-
-Input = str | bytes | IO[Any] | None
 
 
 class Captured(NamedTuple):
@@ -33,7 +33,7 @@ class Cmd:
     """One command; attributes may be set until it is started. `args` does not hold the program's own name.
 
     `env` None means our own environment, `dir` None our own folder, `stdin` None an empty input. What is written is
-    logged line by line, or goes to the file objects `stdout` and `stderr` where they are set (as bytes).
+    logged line by line, or goes to the file objects `stdout` and `stderr` where they are set (as text to one for text).
     """
 
     def __init__(self, process: "Process", name: str, *args: str) -> None:
@@ -42,21 +42,24 @@ class Cmd:
         self.env: Mapping[str, str] | None = None
         self.dir: str | None = None
         self.stdin: Input = None
-        self.stdout: IO[bytes] | None = None
-        self.stderr: IO[bytes] | None = None
+        self.stdout: IO[Any] | None = None
+        self.stderr: IO[Any] | None = None
         self.pid: int | None = None
         self.returncode: int | None = None
         self._process = process
         self._merge = False
         self._child: Child | None = None
-        self._lines = {"out": _Lines(self._read), "err": _Lines(self._read)}
+        self._feeder: Feeder | None = None
+        self._takers: dict[str, Callable[[bytes], object]] = {}
 
     async def start(self) -> None:
         """Starts it. Raises `CommandError` when that is not possible."""
         if self._child is not None:
             raise RuntimeError(f"{self.path} was started before; make a new Cmd")
         self._process.log(" ".join([self.path, *self.args]))
-        feeder = _Feeder.of(self.stdin, _Lines(lambda line: self._process.log(f" -> {line}")))
+        sinks = {"out": self.stdout, "err": self.stderr}
+        self._takers = {name: self._taker(sink) for name, sink in sinks.items()}
+        feeder = self._feeder = Feeder.of(self.stdin, LineLog(lambda line: self._process.log(f" -> {line}")))
         try:
             self._child = await self._process.supervisor.spawner.spawn(
                 LaunchRequest(
@@ -79,7 +82,7 @@ class Cmd:
         self.pid = self._child.pid
 
     async def wait(self) -> None:
-        """Waits for its end. Raises `CommandError` for a failure; cancelled, it kills the command with its tree."""
+        """Waits for its end. Raises `CommandError` for a failure; cancelled, it first ends the command's whole tree."""
         if self._child is None:
             raise RuntimeError(f"{self.path} was not started")
         child = self._child
@@ -87,9 +90,20 @@ class Cmd:
             await asyncio.wait([child.leader_exited])
             await asyncio.wait([child.output_ended])
         except asyncio.CancelledError:
-            child.kill_tree()
+            await self._end(child)
             raise
+        finally:
+            if self._feeder is not None:
+                self._feeder.close()
         self._finish(child.leader_exited.result())
+
+    async def _end(self, child: Child) -> None:
+        """Kills its tree and waits until it is gone, whoever is in a hurry."""
+        child.kill_tree()
+        while not child.exited.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([child.exited])
+        self.returncode = _code(child.leader_exited.result())
 
     def signal(self, number: int, *, tree: bool = False) -> None:
         """Sends a signal to it, or to everything that it started too; nothing happens when it is gone."""
@@ -129,100 +143,39 @@ class Cmd:
             error = failure
         return Captured(buffer.getvalue().decode(errors="replace"), error)
 
-    def _take(self, stream: str, data: bytes) -> None:
-        sink = self.stdout if stream == "out" else self.stderr
+    def _taker(self, sink: IO[Any] | None) -> Callable[[bytes], object]:
         if sink is None:
-            self._lines[stream].feed(data)
-        elif data:
-            sink.write(data)
+            return LineLog(self._read).feed
+        if isinstance(sink, io.TextIOBase):
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            return lambda data: sink.write(decoder.decode(data, not data))
+        return sink.write
+
+    def _take(self, stream: str, data: bytes) -> None:
+        self._takers[stream](data)
 
     def _read(self, line: str) -> None:
         self._process.log(f" <- {line}")
 
     def _finish(self, ended: Ended) -> None:
-        if self.returncode is not None:
-            return
-        self.returncode = -ended.signal if ended.signal is not None else ended.code
-        if ended.code == 0:
-            self._process.log(f"{self.path} exited successfully")
-            return
+        seen, self.returncode = self.returncode, _code(ended)
         words = f"exit status {ended.code}"
         if ended.signal is not None:
             words = f"signal {signal_name(ended.signal)}"
-        self._process.log(f"{self.path}: {words}")
-        raise CommandError(f"{self.path}: {words}", self.returncode)
+        elif ended.code is None:
+            words = str(ended)
+        if seen is None:
+            end = f"{self.path} exited successfully" if ended.code == 0 else f"{self.path}: {words}"
+            self._process.log(end)
+        if ended.code != 0:
+            raise CommandError(f"{self.path}: {words}", self.returncode)
+
+
+def _code(ended: Ended) -> int | None:
+    return ended.code if ended.signal is None else -ended.signal
 
 
 def _must(captured: Captured) -> str:
     if captured.error is not None:
         raise captured.error
     return captured.output
-
-
-class _Lines:
-    """Cuts bytes into lines; b"" is the end and completes an open one."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write, self._open = write, b""
-
-    def feed(self, data: bytes) -> None:
-        *whole, self._open = (self._open + data).split(b"\n")
-        if not data and self._open:
-            whole.append(self._open)
-            self._open = b""
-        for line in whole:
-            self._write(line.decode(errors="replace").removesuffix("\r"))
-
-
-class _Feeder:
-    """Feeds an input through a pipe, as fast as it is taken."""
-
-    PORTION = 64 * 1024
-
-    def __init__(self, source: IO[Any], lines: _Lines) -> None:
-        self.read, self._write = os.pipe()
-        self._source, self._lines = source, lines
-        self._pending = b""
-        self._loop = asyncio.get_running_loop()
-
-    @classmethod
-    def of(cls, given: Input, lines: _Lines) -> "_Feeder | None":
-        match given:
-            case None:
-                return None
-            case str():
-                return cls(io.BytesIO(given.encode()), lines)
-            case bytes():
-                return cls(io.BytesIO(given), lines)
-            case _:
-                return cls(given, lines)
-
-    def begin(self, *, started: bool) -> None:
-        """Closes the child's end here and begins to feed."""
-        os.close(self.read)
-        if not started:
-            os.close(self._write)
-            return
-        os.set_blocking(self._write, False)
-        self._loop.add_writer(self._write, self._feed)
-
-    def _feed(self) -> None:
-        if not self._pending:
-            portion = self._source.read(self.PORTION)
-            self._pending = portion.encode() if isinstance(portion, str) else portion
-            self._lines.feed(self._pending)
-            if not self._pending:
-                self._close()
-                return
-        try:
-            count = os.write(self._write, self._pending)
-            self._pending = self._pending[count:]
-        except BlockingIOError:
-            return
-        except BrokenPipeError:  # it ended, or wants no more
-            self._close()
-
-    def _close(self) -> None:
-        self._loop.remove_writer(self._write)
-        with contextlib.suppress(OSError):
-            os.close(self._write)

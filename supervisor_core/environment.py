@@ -1,10 +1,11 @@
 """The environment of a configured program: what it inherits, what the file sets, what we add.
 
-Nothing of ours leaks: our own variables, the notify socket and the virtual environment that we were started from are
-taken out of what is inherited, so that `python` in a job means the user's.
+Nothing of ours leaks: our own variables, the notify socket and the virtual environment that we run in are taken out of
+what is inherited, so that `python` in a job means the user's. Another environment that was active stays active.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 
 from .children import TAG
@@ -18,14 +19,16 @@ def environment_of(spec: WorkerSpec, run: int, tag: str, outside: Mapping[str, s
     """Makes the complete environment of one run out of `outside` (default: our own)."""
     program = spec.program
     assert program is not None
-    made = inherited(program, os.environ if outside is None else outside)
+    outside = os.environ if outside is None else outside
+    made = inherited(program, outside)
     made.update(program.environment)
     if program.venv is not None:
         made["VIRTUAL_ENV"] = program.venv
         made["PATH"] = os.pathsep.join([os.path.join(program.venv, "bin"), made.get("PATH", os.defpath)])
         made.pop("PYTHONHOME", None)
     made.setdefault("PYTHONUNBUFFERED", "1")
-    made |= {"QUARTERDECK_WORKER": spec.name, "QUARTERDECK_RUN": str(run), TAG: tag}
+    tags = f"{outside.get(TAG, '')} {tag}".strip()  # we may be a run of somebody's ourselves
+    made |= {"QUARTERDECK_WORKER": spec.name, "QUARTERDECK_RUN": str(run), TAG: tags}
     return made
 
 
@@ -34,10 +37,20 @@ def inherited(program: Program, outside: Mapping[str, str]) -> dict[str, str]:
     if program.inherit is False:
         return {}
     kept = {k: v for k, v in outside.items() if not k.startswith(OURS) and k not in NOT_INHERITED}
-    launcher = kept.pop("VIRTUAL_ENV", None)
-    if launcher is not None and "PATH" in kept:
-        gone = os.path.join(launcher, "bin")
-        kept["PATH"] = os.pathsep.join(p for p in kept["PATH"].split(os.pathsep) if p != gone)
+    if sys.prefix != sys.base_prefix:
+        _leave(kept, sys.prefix)
     if program.inherit is True:
         return kept
     return {name: kept[name] for name in program.inherit if name in kept}
+
+
+def _leave(environment: dict[str, str], venv: str) -> None:
+    """Undoes the activation of a virtual environment."""
+    own = os.path.realpath(venv)
+    if os.path.realpath(environment.get("VIRTUAL_ENV", "/")) == own:
+        del environment["VIRTUAL_ENV"]
+        environment.pop("VIRTUAL_ENV_PROMPT", None)
+    if "PATH" in environment:
+        folders = environment["PATH"].split(os.pathsep)
+        gone = os.path.join(own, "bin")
+        environment["PATH"] = os.pathsep.join(f for f in folders if not f or os.path.realpath(f) != gone)

@@ -5,6 +5,7 @@ kills the tree and goes on waiting until nothing is left. No policy: how often a
 """
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -14,6 +15,9 @@ from .errors import SupervisorError
 from .messages import LeaderExited, Spawned
 from .model import Exit, WorkerSpec
 from .process import Process
+
+OUTPUT_PATIENCE = 2.0
+"""Seconds that a run whose processes are gone waits for a log store that cannot take its last bytes just now."""
 
 
 def signal_number(name: str) -> int:
@@ -28,7 +32,7 @@ def program(spec: WorkerSpec, spawner: Spawner) -> Callable[[Process], Awaitable
     """Gives the work that runs `spec.program` through `spawner`; it returns how the main process ended."""
 
     async def work(p: Process) -> Ended:
-        assert spec.program is not None
+        assert spec.program is not None, f"{spec.name} has no program"
         tag = make_tag(spawner.instance, spec.name, p.run)
         child = await spawner.spawn(
             LaunchRequest(
@@ -60,8 +64,9 @@ class _Running:
         ready = None if self._spec.ready_probe else loop.call_later(self._program.start_seconds, self._stayed_up)
         stopping = loop.create_task(self._stop_when_asked(), name=f"stop {self._spec.name}")
         try:
-            await self._wait(child.exited)
-            await self._wait(child.output_ended)
+            await self._until_exited()
+            with contextlib.suppress(asyncio.CancelledError):  # there is nothing left to kill
+                await asyncio.wait([child.output_ended], timeout=OUTPUT_PATIENCE)
         finally:
             stopping.cancel()
             if ready is not None:
@@ -69,11 +74,11 @@ class _Running:
         ended = child.exited.result()
         return ended if ended.code == 0 else Ended(ended.code, ended.signal, str(ended))
 
-    async def _wait(self, fact: "asyncio.Future[Ended] | asyncio.Future[None]") -> None:
+    async def _until_exited(self) -> None:
         """Waits whatever comes; a cancellation is the order to kill."""
-        while not fact.done():
+        while not self._child.exited.done():
             try:
-                await asyncio.wait([fact])
+                await asyncio.wait([self._child.exited])
             except asyncio.CancelledError:
                 self._child.kill_tree()
 
@@ -85,14 +90,15 @@ class _Running:
         await self._p.wait_shutdown()
         for name, seconds in self._spec.stop.steps:
             self._child.signal(signal_number(name), tree=True)
+            self._child.signal(signal.SIGCONT, tree=True)  # a stopped process sees no signal before
             await asyncio.wait([self._child.exited], timeout=seconds)
 
     def _send(self, name: str, tree: bool) -> None:
         self._child.signal(signal_number(name), tree=tree or self._program.shell)
 
     def _leader_exited(self, fact: "asyncio.Future[Ended]") -> None:
-        if self._child.exited.done() or fact.cancelled():
+        if self._child.exited.done() or fact.cancelled() or not (left := self._child.left()):
             return
         ended, run = fact.result(), self._p.run
         exit = Exit(run, code=ended.code, signal=ended.signal, reason="" if ended.code == 0 else str(ended))
-        self._p.report(LeaderExited(self._spec.name, run, exit, len(self._child.left())))
+        self._p.report(LeaderExited(self._spec.name, run, exit, len(left)))
