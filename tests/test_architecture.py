@@ -36,6 +36,8 @@ FORBIDDEN = {
 }
 
 ALLOWED = {
+    ("app/cli/parser.py", "getattr by name"): "a verb's module is imported when it is called, from a fixed table",
+    ("app/cli/service.py", "os.fork"): "up -d leaves the terminal before any thread or loop is there",
     ("supervisor_core/clock.py", "time.time"): "the one clock: wall time once, at its start",
     ("supervisor_core/supervisor.py", "random"): "the jitter of back-off, handed to the machine as a function",
     ("supervisor_core/__init__.py", "getattr by name"): "public names are imported when first used, from a fixed table",
@@ -48,10 +50,12 @@ LONG: dict[str, str] = {}
 """Files over 300 lines, each with the reason why it is one room."""
 
 SLEEPING_TESTS = {
-    "tests/shell/": "virtual time: minutes pass in milliseconds",
-    "tests/support/virtual.py": "virtual time",
+    "tests/support/virtual.py": "makes virtual time",
+    "tests/app/test_server_sockets.py": "what is waited for is in another program's hands, or is that nothing comes",
+    "tests/shell/test_handles.py": "a thread that is to be called in the midst of something",
+    "tests/test_invariants.py": "text of a program that must be there until it is killed",
 }
-"""Where tests may sleep: a file, or a folder with its slash."""
+"""Tests that may sleep in real time. Sleeping in virtual time, under `@virtual`, costs nothing and is free."""
 
 
 def shown(path: Path) -> str:
@@ -127,10 +131,25 @@ def test_every_exception_is_needed() -> None:
     assert not {name for name in LONG if length(ROOT / name) <= LONGEST}
 
 
+def virtual_lines(path: Path) -> set[int]:
+    """Lines that run in virtual time: functions under `@virtual`, and whatever such a file defines for them."""
+    lines: set[int] = set()
+    virtual_file = any(name.startswith("tests.support.virtual.") for name in imported_names(tree_of(path)).values())
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            decorators = [] if isinstance(node, ast.Lambda) else [ast.unparse(d) for d in node.decorator_list]
+            name = "lambda" if isinstance(node, ast.Lambda) else node.name
+            if "virtual" in decorators or (virtual_file and not name.startswith("test_")):
+                lines |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return lines
+
+
 def sleeps(path: Path) -> list[str]:
-    if any(shown(path).startswith(place) for place in SLEEPING_TESTS):
+    sleeping = [(what, line) for what, line in uses(path) if what in ("time.sleep", "asyncio.sleep")]
+    if not sleeping or shown(path) in SLEEPING_TESTS:
         return []
-    return [f"{shown(path)}:{line}: {what}" for what, line in uses(path) if what in ("time.sleep", "asyncio.sleep")]
+    free = virtual_lines(path)
+    return [f"{shown(path)}:{line}: {what}" for what, line in sleeping if what == "time.sleep" or line not in free]
 
 
 def test_tests_wait_for_events() -> None:
