@@ -177,7 +177,7 @@ class Operations:
     def _repeated(self, by: str, key: str, action: str, name: str) -> Operation | None:
         found = self._keys.get((by, key))
         known = None if found is None else self._known.get(found[0])
-        if found is None or known is None:
+        if found is None or known is None or known.asked < self._host.now() - KEPT_SECONDS:
             return None
         if found[1:] != (action, name):
             raise KeyReused(f"this Idempotency-Key was used to {found[1]} {found[2]}; make a new one for another order")

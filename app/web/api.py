@@ -69,10 +69,11 @@ async def list_workers(call: Call) -> Response:
     params, snapshot = Params(call.request), call.host.snapshot()
     names = filtered(
         snapshot,
+        call.services.settings.groups,
         states=params.many("state"),
         q=params.one("q"),
         labels=params.many("label"),
-        groups=params.many("group"),
+        group=params.many("group"),
     )
     tag = f'W/"{snapshot.cursor}"'
     if call.request.headers.get("if-none-match") == tag:
@@ -141,7 +142,7 @@ FILTER = (
     Query("state", "a state, repeatable", many=True),
     Query("q", "part of the name"),
     Query("label", "KEY=VALUE", many=True),
-    Query("group", "the label group", many=True),
+    Query("group", "a group of the config", many=True),
 )
 LINES = (
     Query("tail", "the last N lines", "integer"),

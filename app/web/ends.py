@@ -4,12 +4,17 @@ Pure ASGI with hand-made messages, because a wrapper around responses would buff
 what lives here. Known wart: the limits count decoded headers, not the bytes on the wire.
 """
 
+import asyncio
+import contextlib
+
 from starlette.types import Message, Receive, Scope, Send
 
 from .problems import Problem
+from .timing import pause
 
 BODY = 1024 * 1024
 HEAD = 64 * 1024
+LINGER_SECONDS, LINGER_BYTES = 2.0, 16 * 1024 * 1024
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -55,18 +60,40 @@ class Answer:
 
     async def problem(self, problem: Problem, scope: Scope, receive: Receive) -> None:
         if self.started:
-            self.abort(scope)
-        else:
-            await problem.response()(scope, receive, self)
+            await abort(scope)
+            return
+        response = problem.response()
+        closes = "Connection" in problem.headers
+        await self({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        body = b"" if scope["method"] == "HEAD" else bytes(response.body)
+        await self({"type": "http.response.body", "body": body, "more_body": closes})
+        if closes:
+            await _linger(receive)
+            await self({"type": "http.response.body", "body": b"", "more_body": False})
 
-    @staticmethod
-    def abort(scope: Scope) -> None:
-        """Drops a connection whose answer cannot be finished, with what is still unsent; a reader that never reads
-        would hold it for ever otherwise."""
-        abort = (scope.get("extensions") or {}).get("quarterdeck", {}).get("abort")
-        if abort is None:
-            raise ConnectionError("the answer could not be finished")
-        abort()
+
+async def _linger(receive: Receive) -> None:
+    """Reads on for a moment before a connection is closed: closing over unread bytes would take the answer away."""
+    taken = 0
+    with contextlib.suppress(TimeoutError, Problem):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while taken < LINGER_BYTES:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+                taken += len(message.get("body", b""))
+
+
+async def abort(scope: Scope) -> None:
+    """Drops a connection whose answer cannot be finished, with what is unsent, and lets the server notice.
+
+    A reader that never reads would hold it for ever otherwise.
+    """
+    drop = (scope.get("extensions") or {}).get("quarterdeck", {}).get("abort")
+    if drop is None:
+        raise ConnectionError("the answer could not be finished")
+    drop()
+    await pause(0)
 
 
 def read_headers(scope: Scope) -> dict[str, str]:

@@ -7,7 +7,6 @@ Known wart: FastAPI's own OpenAPI is switched off, since the contract is printed
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from starlette.routing import Route as Path
 
 from ..assets import STATIC, TEMPLATES
 from ..host import Host
+from ..version import version
 from ..watchers.operations import Operations
 from .api import ROUTES
 from .credentials import Credentials, NamedToken
@@ -36,13 +36,6 @@ if TYPE_CHECKING:
     from ..settings import Instance, UpOptions
 
 __all__ = ["Services", "Settings", "create_app", "gather", "make_services"]
-
-
-def version() -> str:
-    try:
-        return metadata.version("quarterdeck")
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 def gather(host: Host, *, settings: Settings, credentials: Credentials) -> Services:
@@ -71,6 +64,7 @@ def make_services(host: Host, config: "Config", instance: "Instance", options: "
         behind_proxy=tuple(service.behind_proxy),
         no_auth=options.no_auth,
         socket_group=service.socket_group or "",
+        groups={name: frozenset(group.workers) for name, group in config.groups.items()},
     )
     return gather(host, settings=settings, credentials=credentials)
 
@@ -85,7 +79,6 @@ def create_app(hosts: Sequence[Host], *, services: Services) -> FastAPI:
     pages = pages_router(hosts, services)
     _refuse_open_routes(pages, table)
     app.include_router(pages)
-    app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_middleware(Gate, settings=services.settings, credentials=services.credentials, table=table, now=host.now)
     return app
@@ -104,11 +97,6 @@ def _refuse_open_routes(pages: APIRouter, table: Table) -> None:
         for method in methods - {"HEAD"}:
             if not table.covers(method, path):
                 raise RuntimeError(f"{method} {path} has no scope: add it to PAGES in routes.py")
-
-
-async def _problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    return error.response()
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:

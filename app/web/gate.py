@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .credentials import NOBODY, Caller, Credentials
-from .ends import Answer, bounded, read_cookie, read_headers, refuse_large, set_root
+from .ends import Answer, abort, bounded, read_cookie, read_headers, refuse_large, set_root
 from .origin import Way, host_name, is_ours, loopback, networks, same_origin, way
 from .problems import Problem
 from .routes import Rule, Table, allows
@@ -60,7 +60,7 @@ class Gate:
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if answer.started:
-                answer.abort(scope)
+                await abort(scope)
             else:
                 fault = Problem(500, "internal", "this is a fault of the service; its log says more")
                 await answer.problem(fault, scope, receive)

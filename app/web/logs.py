@@ -43,6 +43,7 @@ class Asked:
 def asked(call: Call) -> Asked:
     """What the path and the query say. Raises `Problem`."""
     params = Params(call.request)
+    groups = call.services.settings.groups
     kept: list[str]
     fixed: tuple[str, ...]
     name = call.request.path_params.get("name")
@@ -51,12 +52,12 @@ def asked(call: Call) -> Asked:
         kept, fixed = [], (name,)
     else:
         patterns = params.many("workers") or ["all"]
-        pick(call.host.snapshot(), patterns)
+        pick(call.host.snapshot(), patterns, groups)
         kept = [pattern for pattern in patterns if pattern == "all" or any(c in pattern for c in "*?:")]
         fixed = tuple(pattern for pattern in patterns if pattern not in kept)
 
     def names() -> tuple[str, ...]:
-        return tuple(sorted({*fixed, *pick(call.host.snapshot(), kept)})) if kept else fixed
+        return tuple(sorted({*fixed, *pick(call.host.snapshot(), kept, groups)})) if kept else fixed
 
     streams = params.many("stream") or list(STREAMS)
     for stream in streams:

@@ -14,7 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .ends import HEAD, HEADERS
+from .ends import HEAD, HEADERS, LINGER_SECONDS
 from .problems import MEDIA_TYPE, Problem
 
 HEAD_SECONDS = 10.0
@@ -27,17 +27,24 @@ class PeerProtocol(HttpToolsProtocol):
     _uid: int | None = None
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._uid = peer_uid(transport.get_extra_info("socket"))
         self._await_head()
 
+    def eof_received(self) -> None:
+        if self._refused:
+            self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_there()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         super().data_received(data)
         if self._head_timer is not None:
             self._head_bytes += len(data)
@@ -76,7 +83,10 @@ class PeerProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
-        """Answers outside of the application, in the shape of every other error, and closes."""
+        """Answers outside of the application, in the shape of every other error, and closes.
+
+        What still comes is thrown away for a moment: closing over unread bytes would take the answer away.
+        """
         self._head_is_there()
         answer = Problem(status, code, detail).response()
         head = [
@@ -88,7 +98,12 @@ class PeerProtocol(HttpToolsProtocol):
             *(name + b": " + value for name, value in HEADERS),
         ]
         self.transport.write(b"\r\n".join(head) + b"\r\n\r\n" + bytes(answer.body))
-        self.transport.close()
+        self._refused = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
 
 
 def peer_uid(connection: Any) -> int | None:

@@ -1,10 +1,10 @@
 """Which workers a request means: names, globs, labels, states. Reads snapshots; changes nothing.
 
-Addressing is the same everywhere: `name`, `name-*`, `label:key=value`, `group:name` (the label `group`), `all`.
+Addressing is the same everywhere: `name`, `name-*`, `label:key=value`, `group:name`, `all`.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from supervisor_core.journal import Entry, Snapshot
@@ -15,6 +15,9 @@ from .problems import bad_query, shown, unknown_worker
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}(?:\[[0-9]{1,9}\]|\.[A-Za-z0-9][A-Za-z0-9._-]{0,62})*")
 """A worker of the config, or a child of one: PARENT[N], PARENT.NAME."""
+
+Groups = Mapping[str, frozenset[str]]
+"""The workers of each group of the config."""
 
 STATES = frozenset(state.value for state in State)
 MOST = 1000
@@ -33,7 +36,7 @@ def find(snapshot: Snapshot, name: str) -> Entry:
     return entry
 
 
-def pick(snapshot: Snapshot, patterns: Sequence[str]) -> tuple[str, ...]:
+def pick(snapshot: Snapshot, patterns: Sequence[str], groups: Groups) -> tuple[str, ...]:
     """The names that any of the patterns means, sorted. Raises `Problem` for a plain name that nobody has."""
     if len(patterns) > MOST:
         raise bad_query(f"workers= has more than {MOST} parts; use a pattern such as web-*")
@@ -41,9 +44,11 @@ def pick(snapshot: Snapshot, patterns: Sequence[str]) -> tuple[str, ...]:
     for pattern in patterns:
         if pattern == "all":
             found.update(snapshot.workers)
-        elif pattern.startswith(("label:", "group:")):
-            key, value = _label(pattern)
+        elif pattern.startswith("label:"):
+            key, value = _label(pattern.removeprefix("label:"))
             found.update(n for n, entry in snapshot.workers.items() if status_of(entry).spec.labels.get(key) == value)
+        elif pattern.startswith("group:"):
+            found.update(_group(pattern.removeprefix("group:"), groups) & snapshot.workers.keys())
         elif pattern in snapshot.workers:
             found.add(pattern)
         elif any(c in pattern for c in "*?["):
@@ -55,30 +60,33 @@ def pick(snapshot: Snapshot, patterns: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _label(pattern: str) -> tuple[str, str]:
-    kind, _, rest = pattern.partition(":")
-    key, equals, value = rest.partition("=")
-    if kind == "group":
-        return "group", rest
+def _label(label: str) -> tuple[str, str]:
+    key, equals, value = label.partition("=")
     if not equals or not key:
-        raise bad_query(f"{shown(pattern)} is no label; write label:KEY=VALUE")
+        raise bad_query(f"{shown(label)} is no label; write KEY=VALUE")
     return key, value
 
 
+def _group(name: str, groups: Groups) -> frozenset[str]:
+    if name not in groups:
+        raise bad_query(f"there is no group named {shown(name)}; groups are {', '.join(sorted(groups)) or 'none'}")
+    return groups[name]
+
+
 def filtered(
-    snapshot: Snapshot, *, states: Sequence[str], q: str, labels: Sequence[str], groups: Sequence[str]
+    snapshot: Snapshot, groups: Groups, *, states: Sequence[str], q: str, labels: Sequence[str], group: Sequence[str]
 ) -> list[str]:
     """The names that all given filters accept, sorted. `none` is a state that no worker is in."""
     for state in states:
         if state not in STATES and state != "none":
             raise bad_query(f"state={shown(state)} is not known; states are {', '.join(sorted(STATES))}")
-    wanted = [_label(f"label:{label}") for label in labels] + [("group", group) for group in groups]
+    wanted = [_label(label) for label in labels]
+    members = [_group(name, groups) for name in group]
     return sorted(
         name
         for name, status in ((name, status_of(entry)) for name, entry in snapshot.workers.items())
-        if (not states or status.state in states) and q.lower() in name.lower() and _has(status, wanted)
+        if (not states or status.state in states)
+        and q.lower() in name.lower()
+        and all(status.spec.labels.get(key) == value for key, value in wanted)
+        and all(name in some for some in members)
     )
-
-
-def _has(status: Status, labels: Iterable[tuple[str, str]]) -> bool:
-    return all(status.spec.labels.get(key) == value for key, value in labels)

@@ -5,6 +5,7 @@ Made once by the composition root and handed to every part; no part reaches for 
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,8 @@ class Settings:
     """What the gate goes by. `root_path` has no slash at its end ("" or "/jobs"); `public_url` neither.
 
     `behind_proxy` are addresses or networks whose forwarding headers are believed. `socket_group` is a group whose
-    members are admin through the Unix socket, as are `owner_uid` and root. `streams` are open at most in all.
+    members are admin through the Unix socket, as are `owner_uid` and root. `groups` has
+    the names of the workers of each `[group.NAME]`. `streams` are open at most in all.
     """
 
     instance: str = "local"
@@ -31,6 +33,7 @@ class Settings:
     no_auth: bool = False
     owner_uid: int = field(default_factory=os.getuid)
     socket_group: str = ""
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     streams: int = 1000
 
 

@@ -8,16 +8,19 @@ Known wart: sse-starlette would poll for the server's end twice a second, so tha
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from sse_starlette import EventSourceResponse
+from sse_starlette.sse import SendTimeoutError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from supervisor_core.journal import Cursor
 
+from .ends import abort
 from .problems import Problem, bad_cursor
 from .routes import Call
 from .services import Services
@@ -28,6 +31,8 @@ BEAT = 5.0
 SEND_TIMEOUT = 30.0
 EVENTS = "text/event-stream"
 PLAIN = "text/plain; charset=utf-8"
+
+log = logging.getLogger("quarterdeck.web")
 
 
 class _Streaming(EventSourceResponse):
@@ -47,6 +52,9 @@ class _Streaming(EventSourceResponse):
         self._services.streams += 1
         try:
             await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            log.info("a reader of %s took nothing for %g s and is dropped", scope["path"], SEND_TIMEOUT)
+            await abort(scope)
         finally:
             self._services.streams -= 1
 

@@ -53,6 +53,8 @@ PATHS: list[tuple[str, str, int, str]] = [
     # queries
     ("GET", f"{W}?state=runing", 400, "bad_query"),
     ("GET", f"{W}?label=x", 400, "bad_query"),
+    ("GET", f"{W}?group=nobody", 400, "bad_query"),
+    ("GET", "/api/v1/logs?workers=group:nobody", 400, "bad_query"),
     ("GET", f"{W}?q=a&q=b", 400, "bad_query"),
     ("POST", f"{W}/a/restart?wait=soon", 400, "bad_query"),
     ("POST", f"{W}/a/restart?wait=-1", 400, "bad_query"),

@@ -20,7 +20,8 @@ W = "/api/v1/workers"
 @pytest.mark.parametrize(
     "value",
     [
-        "Bearer", "Bearer ", "Bearer wrong", "bearer  x y", "Basic dXNlcjpwYXNz", "Bearer \xe4\xf6\xfc", "Bearer a\x01b",
+        "Bearer", "Bearer ", "Bearer wrong", "bearer  x y", "Basic dXNlcjpwYXNz", "Bearer \xe4\xf6\xfc",
+        "Bearer a\x01b",
         "Token x",
         "Bearer " + "x" * 60_000, "Bearer " + secret("boss") + "x", "Bearer " + secret("boss")[:-1], secret("boss"), "",
     ],
