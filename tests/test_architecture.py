@@ -50,10 +50,8 @@ LONG: dict[str, str] = {}
 """Files over 300 lines, each with the reason why it is one room."""
 
 SLEEPING_TESTS = {
-    "tests/support/virtual.py": "makes virtual time",
     "tests/app/test_server_sockets.py": "what is waited for is in another program's hands, or is that nothing comes",
-    "tests/shell/test_handles.py": "a thread that is to be called in the midst of something",
-    "tests/test_invariants.py": "text of a program that must be there until it is killed",
+    "tests/shell/test_handles.py": "looks until four threads wait, since a flag tells nobody who waits for it",
 }
 """Tests that may sleep in real time. Sleeping in virtual time, under `@virtual`, costs nothing and is free."""
 
@@ -129,6 +127,7 @@ def test_every_exception_is_needed() -> None:
     needed = {(shown(path), what) for path in PRODUCT for what, _ in uses(path)}
     assert not set(ALLOWED) - needed
     assert not {name for name in LONG if length(ROOT / name) <= LONGEST}
+    assert not {name for name in SLEEPING_TESTS if not any("sleep" in what for what, _ in uses(ROOT / name))}
 
 
 def virtual_lines(path: Path) -> set[int]:

@@ -7,6 +7,7 @@ say which service is meant may stand before or after the verb, so none of them h
 import argparse
 import importlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 ADDRESSES = "workers: name, name-0, a pattern such as 'web-*', group:NAME, label:KEY=VALUE, all"
 
@@ -30,6 +31,19 @@ def _verb(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     return call
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], help: str | None = None, **_: Any) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from ..version import version
+
+        print(f"quarterdeck {version()}")
+        parser.exit()
+
+
 def _common() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("which service")
@@ -48,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs a host's long-running jobs, shows them in a browser, and obeys curl.",
         epilog="Exit status: 0 done, 1 failed, 2 usage, 3 a worker is down, 4 not reachable, 5 not settled in time.",
     )
+    parser.add_argument("--version", action=_Version, help="print the version")
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, module: str, help: str, *aliases: str, function: str = "") -> argparse.ArgumentParser:
