@@ -149,7 +149,6 @@ class Gate:
         caller = self.credentials.token(presented) if kind.lower() == "bearer" else None
         if caller is None:
             await self.throttle.failed(presented)
-            log.warning("a wrong token was presented")
             raise _unauthorized(
                 "the Authorization header holds no token that is valid here; `quarterdeck token` prints one"
             )

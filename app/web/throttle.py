@@ -4,6 +4,7 @@ A credential that is right is never delayed, so nobody can lock the owner out. C
 that failed last, one number for all of them together, and how many answers are being held back at once.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
@@ -19,6 +20,9 @@ FORGIVEN = 1.0
 """Failures of all together that are forgiven a second."""
 
 KEPT, HELD = 1000, 200
+SILENCE = 10.0
+
+log = logging.getLogger("quarterdeck.web")
 
 
 class Throttle:
@@ -30,10 +34,13 @@ class Throttle:
         self._all = 0.0
         self._at = now()
         self._held = 0
+        self._unsaid = 0
+        self._said = -SILENCE
 
     async def failed(self, credential: bytes) -> None:
         """Returns when the failure may be answered. Raises `Problem` 429 when too many are waiting for that."""
         delay = self.delay(credential)
+        self._note()
         if delay <= 0:
             return
         if self._held >= HELD:
@@ -44,6 +51,14 @@ class Throttle:
             await pause(delay)
         finally:
             self._held -= 1
+
+    def _note(self) -> None:
+        """Writes failures to the log, not one line each and never the secret."""
+        self._unsaid += 1
+        if self._now() >= self._said + SILENCE:
+            self._said = self._now()
+            log.warning("wrong credentials were presented, %d times since the last such line", self._unsaid)
+            self._unsaid = 0
 
     def delay(self, credential: bytes) -> float:
         """Counts a failure and gives the seconds that its answer is held back."""

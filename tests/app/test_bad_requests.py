@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.web.ends import BODY, LINGER_BYTES
 from tests.support.asgi import a_program, site
 from tests.support.virtual import virtual
 
@@ -174,7 +175,7 @@ async def test_a_body_without_end_is_cut_off_at_the_limit() -> None:
         answer = await c.post(f"{W}/a/restart", content=endless())
         assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
         assert answer.headers["connection"] == "close"
-        assert sent < 1024 * 1024 + 3 * 65_536
+        assert sent < BODY + LINGER_BYTES + 3 * 65_536
 
 
 @virtual

@@ -74,6 +74,18 @@ async def test_guessing_is_slowed_down_and_the_owner_is_not() -> None:
 
 
 @virtual
+async def test_failures_are_written_down_without_the_secret(caplog: pytest.LogCaptureFixture) -> None:
+    async with site(a_program("a")) as s, s.client() as c:
+        for _ in range(2):
+            for i in range(10):
+                await c.get(W, headers={"Authorization": f"Bearer canary{i}"})
+            await asyncio.sleep(30)
+        lines = [record.message for record in caplog.records if "wrong credentials" in record.message]
+        assert [line.split(", ")[1].split()[0] for line in lines] == ["1", "10"]
+        assert "canary" not in caplog.text
+
+
+@virtual
 async def test_only_so_many_guesses_wait_at_once() -> None:
     async with site(a_program("a")) as s, s.client() as c:
         headers = {"Authorization": "Bearer guess"}

@@ -92,6 +92,15 @@ async def test_the_kernel_says_who_is_at_the_other_end_of_the_socket(tmp_path: P
                 assert (await c.get("/api/v1/whoami", headers={"Host": "evil"})).status_code == 421
 
 
+async def test_children_of_a_program_are_named_with_brackets() -> None:
+    async with site(a_program("p[0]")) as s, on_tcp(s) as port:
+        token = bearer("reader")["Authorization"]
+        for path in (f"{W}/p[0]", f"{W}/p%5B0%5D"):
+            head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {token}\r\nConnection: close\r\n\r\n"
+            told = await say(port, head.encode())
+            assert json.loads(told.partition(b"\r\n\r\n")[2])["name"] == "p[0]"
+
+
 async def test_tcp_has_no_peer() -> None:
     async with (
         site(a_program("a")) as s,
