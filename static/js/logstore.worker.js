@@ -99,7 +99,7 @@ function show() {
     rows.push({ index: i, tall, ...one });
     at += tall;
   }
-  post({ t: "rows", seq, follow, top: from, start, total: ring.total, origin: ring.origin, lo: ring.lo, end: ring.end, lines, gaps, atStart: first, full: ring.hi - ring.lo >= ring.capacity, rows });
+  post({ t: "rows", seq, follow, anchored: view.anchor !== null, top: from, start, total: ring.total, origin: ring.origin, lo: ring.lo, end: ring.end, lines, gaps, atStart: first, full: ring.hi - ring.lo >= ring.capacity, rows });
 }
 
 function close() {

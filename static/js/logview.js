@@ -103,8 +103,8 @@ export class LogView {
     this.patch(data.rows);
     this.list.style.top = `${(data.start - data.origin) * ROW}px`;
     if (data.follow) this.setTop(this.scroller.scrollHeight);
-    else if (was !== data.origin && this.started) this.setTop((data.top - data.origin) * ROW);
-    else if (Math.abs((data.top - data.origin) * ROW - this.scroller.scrollTop) > ROW * 2 && data.anchored) this.setTop((data.top - data.origin) * ROW);
+    // Rows came or went above, or every height changed: what was on top stays on top.
+    else if (data.anchored || (was !== data.origin && this.started)) this.setTop((data.top - data.origin) * ROW);
     if (data.follow) this.newSince = 0;
     this.started = true;
     this.say(data);

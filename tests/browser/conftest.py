@@ -94,12 +94,11 @@ class Service:
         settings = Settings(instance=self.credentials.instance, root_path=self._root_path)
         self.services = gather(self.host, settings=settings, credentials=self.credentials)
         self.services.applied.set()
+        # Bound here, so a browser that comes before uvicorn accepts waits instead of failing.
         listener = socket.create_server(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
         self._server = Server(create_app([self.host], services=self.services))
         self._served = asyncio.create_task(self._server.run_on([listener]))
-        while not self._server.started:
-            await asyncio.sleep(0)
 
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
