@@ -158,7 +158,8 @@ async def stream_lines(call: Call) -> Response:
 
 async def _follow_events(call: Call, what: Asked, after: str | None, tail: int) -> AsyncGenerator[bytes, None]:
     host, services = call.host, call.services
-    yield wire.frame("heartbeat", {"time": wire.when(host.now())}, retry=patience(services))
+    retry = patience(services)
+    yield wire.frame("heartbeat", {"time": wire.when(host.now())}, retry=retry)
     key: str | None = None
     async with contextlib.aclosing(_pages(call, what, after, tail)) as pages:
         async for page in pages:
@@ -169,7 +170,7 @@ async def _follow_events(call: Call, what: Asked, after: str | None, tail: int) 
             data = what.shape.frames(page)
             if data:
                 yield data
-    yield bye(services, host.now())
+    yield bye(host.now(), retry)
 
 
 async def _follow_plain(call: Call, what: Asked, after: str | None, tail: int) -> AsyncGenerator[bytes, None]:

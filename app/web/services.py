@@ -39,7 +39,10 @@ class Settings:
 
 @dataclass(slots=True)
 class Services:
-    """`stopping`: set, every stream says good-bye and ends. `applied`: set once the config is applied (readyz)."""
+    """`stopping`: set, every stream says good-bye and ends. `applied`: set once the config is applied (readyz).
+
+    `streams` are open now, `opened` counts all that ever were.
+    """
 
     settings: Settings
     credentials: Credentials
@@ -50,6 +53,7 @@ class Services:
     templates: Path | None = None
     static: Path | None = None
     streams: int = 0
+    opened: int = 0
     feed: Feed = field(init=False)
 
     async def aclose(self) -> None:

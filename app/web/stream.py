@@ -86,12 +86,13 @@ def asked_position(request: Request) -> str | None:
 
 
 def patience(services: Services) -> int:
-    """Milliseconds to wait before a reconnect, different for neighbours, so that not all come back at once."""
-    return 1000 + services.streams * 617 % 2000
+    """Milliseconds that one reader waits before a reconnect, others others, so that not all come back at once."""
+    services.opened += 1
+    return 1000 + services.opened * 617 % 2000
 
 
-def bye(services: Services, now: float) -> bytes:
-    return frame("bye", {"time": when(now), "why": "the service is leaving"}, retry=patience(services))
+def bye(now: float, retry: int) -> bytes:
+    return frame("bye", {"time": when(now), "why": "the service is leaving"}, retry=retry)
 
 
 # ---------------------------------------------------------------- events
@@ -118,7 +119,8 @@ async def _events(call: Call, cursor: Cursor | None) -> AsyncGenerator[bytes, No
         "host": host.name,
         "time": when(host.now()),
     }
-    first = frame("hello", hello, retry=patience(services))
+    retry = patience(services)
+    first = frame("hello", hello, retry=retry)
     after, why = _usable(cursor, now)
     if why:
         first += frame("resync", {"why": why, "cursor": str(cursor)})
@@ -133,7 +135,7 @@ async def _events(call: Call, cursor: Cursor | None) -> AsyncGenerator[bytes, No
             if loop.time() >= due:
                 due = loop.time() + BEAT
                 yield frame("heartbeat", {"time": when(host.now())})
-    yield bye(services, host.now())
+    yield bye(host.now(), retry)
 
 
 def _usable(cursor: Cursor | None, now: Cursor) -> tuple[int | None, str]:

@@ -364,6 +364,10 @@ async def test_neighbours_come_back_at_different_times() -> None:
         for stream in streams:
             await stream.__aenter__()
             await stream.until("hello")
-        assert len({stream.events[0].retry for stream in streams}) == 10
+        s.services.stopping.set()
+        for stream in streams:
+            await stream.end()
+        for which in (0, -1):
+            assert len({stream.events[which].retry for stream in streams}) == 10
         for stream in streams:
             await stream.__aexit__()
