@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from ..clock import Clock
+from ..errors import CannotStart
 from ..flag import post
 from ..logs import LogSink
 from ..memory import MemoryStore
@@ -124,9 +125,9 @@ class LocalSpawner:
             ends.append(writing)
             try:
                 outlets.append(Outlet(loop, self._source(request, stream, reading)))
-            except BaseException:
+            except OSError as error:
                 os.close(reading)
-                raise
+                raise CannotStart(f"the log of {request.worker} cannot be opened: {error}", permanent=False) from error
             undo.callback(outlets[-1].close)
         return outlets, ends
 

@@ -12,8 +12,21 @@ from collections.abc import Mapping
 from ..errors import CannotStart
 from . import LaunchRequest
 
-PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ETXTBSY, errno.EIO, errno.EINTR})
-"""What may be better at the next try."""
+PERMANENT = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOEXEC,
+        errno.E2BIG,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EISDIR,
+    }
+)
+"""What another try cannot help."""
 
 
 def check(request: LaunchRequest) -> None:
@@ -35,7 +48,7 @@ def refusal(request: LaunchRequest, error: Exception) -> CannotStart:
     if not isinstance(error, OSError) or error.errno is None:
         return CannotStart(f"{request.argv[0]}: {error}")
     sentence = _sentence(request, error.errno)
-    return CannotStart(sentence, permanent=error.errno not in PASSING)
+    return CannotStart(sentence, permanent=error.errno in PERMANENT)
 
 
 def locate(request: LaunchRequest) -> str | None:
