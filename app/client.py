@@ -8,6 +8,7 @@ as `Unreachable` with what came.
 """
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,6 +99,7 @@ class Client:
     def healthy(self) -> bool:
         """Whether the service answers and has applied its config."""
         try:
+            self._knock()
             return self._http.get("/readyz").status_code == 200
         except httpx.HTTPError:
             return False
@@ -140,10 +142,22 @@ class Client:
     def _ask(self, method: str, path: str, *, params: Any = None, body: Json | None = None, wait: float = 0) -> Json:
         timeout = httpx.Timeout(READ + wait, connect=CONNECT)
         try:
+            self._knock()
             answer = self._http.request(method, path, params=params, json=body, timeout=timeout)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
         return self._told(answer)
+
+    def _knock(self) -> None:
+        """Raises `ConnectError` when nobody is behind the socket: httpx would leave a descriptor open then."""
+        if self.target.socket is None:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(CONNECT)
+            try:
+                probe.connect(str(self.target.socket))
+            except OSError as error:
+                raise httpx.ConnectError(str(error)) from error
 
     def _told(self, answer: httpx.Response) -> Json:
         try:
@@ -198,6 +212,7 @@ class Client:
     def _frames(self, path: str, params: Json, key: str) -> Iterator[Frame]:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": key} if key else {})}
         timeout = httpx.Timeout(SILENCE, connect=CONNECT)
+        self._knock()
         with self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as answer:
             if answer.status_code != 200 or "event-stream" not in answer.headers.get("content-type", ""):
                 answer.read()

@@ -198,6 +198,11 @@ class Instance:
             "see it with: quarterdeck status, end it with: quarterdeck shutdown"
         )
 
+    def announced(self) -> int:
+        """The pid of the service that says it is reached now; 0 when none does."""
+        note = _read(self.running_file)
+        return note.pid if note else 0
+
     def held(self) -> bool:
         """Whether a process runs this instance, by its lock."""
         try:

@@ -100,7 +100,7 @@ def _await(instance: Instance, child: int, watch: int, before: int) -> int:
                 _, ended = os.waitpid(child, 0)
                 sys.stderr.write(_said(instance, before))
                 return os.waitstatus_to_exitcode(ended) or DONE
-            if instance.running_file.exists() and answers(instance.socket) and _ready(instance):
+            if instance.announced() == child and answers(instance.socket) and _ready(instance):
                 sys.stdout.write(_said(instance, before))
                 print(f"quarterdeck: running as pid {child}; its own log is {instance.service_log}")
                 return DONE
