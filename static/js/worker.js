@@ -52,7 +52,7 @@ function head(status) {
   setText(part("word"), words.word);
   setText(part("detail"), words.detail);
   const reason = part("reason");
-  reason.replaceChildren(...status.blocked_on.flatMap((b) => ["waits for ", make("a", b.worker, { href: workerUrl(b.worker) }), `: ${b.why}. `]));
+  reason.replaceChildren(...status.blocked_on.flatMap((b, i) => [i ? "and " : "waits because ", make("a", b.worker, { href: workerUrl(b.worker) }), ` ${b.why.replace(`${b.worker} `, "")} `]));
   fact("run", status.run);
   fact("pid", status.pid);
   setText(must("b", part("restarts")), String(status.restarts));
