@@ -1,17 +1,19 @@
 """`Cmd`: a command that a work runs by hand, with its lines logged. Configured programs are in `program.py`.
 
-Known wart: `wait` returns when the output has ended, so a grandchild that holds the pipe is waited for, as in the seed.
+Known wart: `wait` returns when the output has ended, so a grandchild that holds the pipe is waited for, as in the seed;
+and with an `env` of the user's own, what leaves both session and descent is not found when the command is cancelled.
 """
 
 import asyncio
 import codecs
 import contextlib
 import io
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from .children import Child, Ended, LaunchRequest, signal_name
+from .children import TAG, Child, Ended, LaunchRequest, make_tag, signal_name
 from .errors import CannotStart, CommandError
 from .feeding import Feeder, Input, LineLog
 from .program import program
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from .process import Process
 
 __all__ = ["Captured", "Cmd", "program"]
+
+_serial = itertools.count(1)
+"""One run may have many commands; each is a tree of its own."""
 
 
 class Captured(NamedTuple):
@@ -66,7 +71,7 @@ class Cmd:
                     worker=self._process.worker.name,
                     run=self._process.run,
                     argv=(self.path, *self.args),
-                    environment=os.environ if self.env is None else self.env,
+                    environment=self._ours() if self.env is None else self.env,
                     directory=self.dir or ".",
                     stdin=None if feeder is None else feeder.read,
                     merge_stderr=self._merge,
@@ -80,6 +85,13 @@ class Cmd:
             if feeder is not None:
                 feeder.begin(started=self._child is not None)
         self.pid = self._child.pid
+
+    def _ours(self) -> dict[str, str]:
+        """Our own environment, and a tag by which what escapes is found. What the user gives is not touched."""
+        tag = make_tag(
+            self._process.supervisor.spawner.instance, f"{self._process.worker.name}+{next(_serial)}", self._process.run
+        )
+        return dict(os.environ) | {TAG: f"{os.environ.get(TAG, '')} {tag}".strip()}
 
     async def wait(self) -> None:
         """Waits for its end. Raises `CommandError` for a failure; cancelled, it first ends the command's whole tree."""
