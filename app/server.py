@@ -206,6 +206,8 @@ class _Service:
             say("no-auth everybody on this machine may see, stop and restart the workers")
         elif address:
             say(f"sign in {services.credentials.login_link(address)}  (once)")
+        for note in self.config.notes:
+            say(f"note    {note}")
         say(f"config  {self.options.config_path}")
 
     # ------------------------------------------------------------ leaving

@@ -18,38 +18,13 @@ from supervisor_core.messages import Changed, Kill, Order, PhaseChanged, Removed
 from supervisor_core.model import Phase, State, Status
 
 from ..host import Host
-from .outcome import Verdict, first_run, judge, wants_run, with_kill
+from .outcome import Operation, Verdict, first_run, judge, wants_run, with_kill
 
 KEPT = 10_000
 KEPT_SECONDS = 86_400.0
 
 ORDERS: dict[str, Callable[..., Order]] = {"start": Start, "stop": Stop, "restart": Restart, "kill": Kill}
 """Actions by the name they have in the API."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One order and what became of it: pending, done, failed, superseded. Times in seconds since the epoch.
-
-    `run` is the run that settled it; `code` the stable word for a failure; `first` the first run that counts as new.
-    """
-
-    id: str
-    action: str
-    worker: str
-    by: str
-    asked: float
-    state: str = "pending"
-    outcome: str = ""
-    run: int | None = None
-    reason: str = ""
-    until: str = "ready"
-    code: str = ""
-    first: int = 0
-
-    @property
-    def settled(self) -> bool:
-        return self.state != "pending"
 
 
 class KeyReused(Exception):

@@ -1,7 +1,8 @@
-"""Judges what became of an order: pure functions from one status of a worker to a verdict, or None for not yet.
+"""An order that one can wait for, and the judge of what became of it.
 
-An operation is about a worker and a *floor*: the first run that counts as its new one. The judge looks at the status
-alone, never at the history, so it says the same after a gap. No JSON, no waiting.
+Pure functions from one status of a worker to a verdict, or None for not yet. An operation is about a worker
+and a *floor*: the first run that counts as its new one. The judge looks at the status alone, never at the history, so
+it says the same after a gap. No JSON, no waiting.
 
 Known wart: a coroutine that never says that it is ready counts as settled once it has been up for its stable time.
 """
@@ -12,6 +13,31 @@ from supervisor_core.model import REST, Exit, State, Status
 from supervisor_core.policy import words_of
 
 ENDING = frozenset({State.STOPPING, State.KILLING})
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One order and what became of it: pending, done, failed, superseded. Times in seconds since the epoch.
+
+    `run` is the run that settled it; `code` the stable word for a failure; `first` the first run that counts as new.
+    """
+
+    id: str
+    action: str
+    worker: str
+    by: str
+    asked: float
+    state: str = "pending"
+    outcome: str = ""
+    run: int | None = None
+    reason: str = ""
+    until: str = "ready"
+    code: str = ""
+    first: int = 0
+
+    @property
+    def settled(self) -> bool:
+        return self.state != "pending"
 
 
 @dataclass(frozen=True, slots=True)

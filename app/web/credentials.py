@@ -64,7 +64,7 @@ class NamedToken:
         return cls(name, scope, sha256.lower(), None if expires is None else expires.timestamp())
 
 
-class CannotKeep(Exception):
+class CannotKeep(OSError):
     """A secret of this instance cannot be read or written; the message says which file and what to do."""
 
 

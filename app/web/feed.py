@@ -17,7 +17,7 @@ from supervisor_core.journal import Cursor, Entry, Gap
 from supervisor_core.messages import Changed, PhaseChanged, Removed
 
 from ..host import Host
-from ..watchers.operations import Operation
+from ..watchers.outcome import Operation
 from .timing import close, pause
 from .wire import Rows, change, dump, frame, operation, when
 

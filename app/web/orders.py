@@ -16,8 +16,8 @@ from supervisor_core.lines import Line, View
 from supervisor_core.messages import Shutdown
 from supervisor_core.model import Status
 
-from ..watchers.operations import KeyReused, Operation
-from ..watchers.outcome import wants_run
+from ..watchers.operations import KeyReused
+from ..watchers.outcome import Operation, wants_run
 from . import wire
 from .params import Params, read_object
 from .problems import Problem, bad_query, refused, shown

@@ -15,7 +15,7 @@ from supervisor_core.lines import Gap, Line, RunMark, make_key
 from supervisor_core.messages import Changed, PhaseChanged, Removed
 from supervisor_core.model import Exit, Status, WorkerSpec
 
-from ..watchers.operations import Operation
+from ..watchers.outcome import Operation
 
 Json = dict[str, Any]
 
