@@ -6,9 +6,9 @@ It uses the standard library only and starts in about 20 ms. Known wart: `runawa
 """
 
 import os
+import select
 import signal
 import sys
-import time
 
 
 def pause():
@@ -43,7 +43,7 @@ def runaway():
         if os.fork():
             os._exit(0)
         os.setsid()
-        time.sleep(0.002)
+        select.select([], [], [], 0.002)
 
 
 def main(words):
