@@ -24,6 +24,7 @@ from . import TAG, Ended, LaunchRequest, birth, procfs, refusals
 from .forest import Forest
 from .outlets import Outlet, Source, Tap
 from .pump import Pump
+from .reaper import Reaper
 from .tree import Tree
 
 PATIENCE = 5.0
@@ -34,8 +35,7 @@ class LocalSpawner:
     """Starts programs as children of this process. Its methods belong to the thread of the loop.
 
     Output goes to `store`, by default one in memory. `subreaper` is for a process that is a service and nothing else:
-    orphans of its runs come to it and are reaped, for which it handles SIGCHLD while runs are alive. `instance` stands
-    in the tags of its runs.
+    orphans of its runs come to it and are reaped. `instance` stands in the tags of its runs.
     """
 
     def __init__(self, store: LogSink | None = None, *, subreaper: bool = False, instance: str = "") -> None:
@@ -46,6 +46,7 @@ class LocalSpawner:
         self._pidfds = birth.has_pidfds()
         self._children: list[LocalChild] = []
         self._forest: Forest | None = None
+        self._reaper: Reaper | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._notes: dict[str, bytes] = {}
 
@@ -66,6 +67,8 @@ class LocalSpawner:
         child = LocalChild(loop, request, pid, forest, outlets, self._forget)
         self._children.append(child)
         child.watch(pidfd)
+        if self._reaper is not None:
+            self._reaper.begin()
         return child
 
     def attach(self, worker: str, run: int) -> "LocalChild | None":
@@ -93,7 +96,8 @@ class LocalSpawner:
         finally:
             for child in left:
                 child.let_go()
-            self._rest()
+            if self._subreaper and self._forest is not None:
+                self._forest.reap()
 
     # ------------------------------------------------------------ inside
 
@@ -108,9 +112,7 @@ class LocalSpawner:
                 subreaper=self._subreaper,
                 pidfds=self._pidfds,
             )
-        if self._subreaper and not self._children:
-            with contextlib.suppress(RuntimeError, ValueError):  # not the main thread: orphans are reaped at the next
-                loop.add_signal_handler(signal.SIGCHLD, self._forest.reap)
+            self._reaper = Reaper(loop, self._forest.reap) if self._subreaper else None
         return self._forest
 
     def _pipes(
@@ -150,14 +152,6 @@ class LocalSpawner:
     def _forget(self, child: "LocalChild") -> None:
         if child in self._children:
             self._children.remove(child)
-        if not self._children:
-            self._rest()
-
-    def _rest(self) -> None:
-        if self._subreaper and self._loop is not None and not self._loop.is_closed() and self._forest is not None:
-            self._forest.reap()
-            with contextlib.suppress(RuntimeError, ValueError):
-                self._loop.remove_signal_handler(signal.SIGCHLD)
 
 
 class LocalChild:

@@ -205,6 +205,39 @@ def test_orphans_come_to_a_subreaper_and_are_reaped():
     assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
 
 
+MANY = """
+import asyncio, os, signal
+from supervisor_core.children import LaunchRequest
+from supervisor_core.children.local import LocalSpawner
+from tests.children.rigs import Heard
+
+async def main():
+    loop, told, heard = asyncio.get_running_loop(), asyncio.Event(), Heard()
+    loop.add_signal_handler(signal.SIGTERM, told.set)
+    spawner = LocalSpawner(subreaper=True)
+    request = LaunchRequest("w", 1, ("sleep", "1000"), dict(os.environ), output=heard)
+    children = [await spawner.spawn(request) for _ in range(400)]
+    for child in children:
+        os.kill(child.pid, 9)
+    for child in children:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await told.wait()
+    await asyncio.gather(*(child.exited for child in children))
+    await spawner.aclose()
+
+asyncio.run(main())
+print("well")
+"""
+
+
+def test_many_ends_at_once_hide_no_signal_from_a_service():
+    done = subprocess.run(
+        [sys.executable, "-c", MANY], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=40
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "well\n", "")
+
+
 # ------------------------------------------------------------ what is read of /proc
 
 
