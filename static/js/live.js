@@ -25,6 +25,8 @@ export class Live {
     /** @type {Connection} */
     this.connection = { name: "connecting", last: 0, retryAt: 0, bye: false, skew, version: "", boot: "" };
     this.wasStale = false;
+    /** Workers that turned out to have changed while the page was stale. */
+    this.missed = 0;
     /** @type {{join(): void, leave(): void, retry(): void}} */
     this.link = this.shared() ?? this.alone();
     this.link.join();
@@ -62,7 +64,11 @@ export class Live {
     if (message.t === "state") {
       const before = this.connection.name;
       this.connection = { ...message.connection, skew: message.connection.last ? message.connection.skew : skew };
-      if (before === "stale" && this.connection.name === "live") this.wasStale = true;
+      if (before === "stale" && this.connection.name === "live") {
+        this.wasStale = true;
+        this.missed = 0;
+        setTimeout(() => this.again(), 300);
+      }
       if (this.connection.name === "signed-out" && before !== "signed-out") this.signedOut();
       this.show();
     } else if (message.t === "beat") {
@@ -70,6 +76,7 @@ export class Live {
       this.connection.skew = message.skew;
     } else {
       if (message.t === "changed") this.connection.last = Date.now();
+      if (this.wasStale && message.t === "changed") this.missed += new Set(message.changes.map((/** @type {any} */ c) => c.status.name)).size;
       this.take(message);
     }
   }
@@ -129,18 +136,24 @@ export class Live {
       }
       setText(must("span", banner), `Not live since ${since}. ${left ? `Trying again in ${left} s.` : "Trying again."}`);
       banner.hidden = false;
-    } else if (this.wasStale && name === "live") {
-      this.wasStale = false;
-      banner.replaceChildren(make("span", "Live again."));
-      banner.dataset.kind = "again";
-      banner.className = "banner";
-      setTimeout(() => {
-        if (banner.dataset.kind === "again") banner.hidden = true;
-      }, 6000);
     } else if (banner.dataset.kind === "stale") {
       banner.hidden = true;
       banner.dataset.kind = "";
     }
+  }
+
+  /** Says for six seconds that it is live again, once what was missed has come. */
+  again() {
+    this.wasStale = false;
+    const banner = must("#banner");
+    const { missed } = this;
+    banner.replaceChildren(make("span", `Live again.${missed ? ` ${missed} ${missed === 1 ? "worker" : "workers"} changed meanwhile.` : ""}`));
+    banner.dataset.kind = "again";
+    banner.className = "banner";
+    banner.hidden = false;
+    setTimeout(() => {
+      if (banner.dataset.kind === "again") banner.hidden = true;
+    }, 6000);
   }
 
   signedOut() {

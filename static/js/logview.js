@@ -153,7 +153,7 @@ export class LogView {
   /** @param {{lines: number, gaps: number}} data */
   say({ lines, gaps }) {
     const state = this.paused ? "Paused" : this.follow ? "Following" : "Not following";
-    const parts = [state, `${lines.toLocaleString("en")} lines`, gaps ? `${gaps} gaps` : ""];
+    const parts = [state, `${lines.toLocaleString("en")} lines`, gaps ? `${gaps} ${gaps === 1 ? "gap" : "gaps"}` : ""];
     setText(must('[data-log="said"]'), parts.filter(Boolean).join(" · "));
     must('[data-log="follow"]').setAttribute("aria-pressed", String(this.follow && !this.paused));
     const pause = must('[data-log="pause"]');

@@ -5,6 +5,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
+from supervisor_core.logs import MemoryStore
 from supervisor_core.messages import Restart
 
 from .conftest import Service, Watched
@@ -110,6 +111,27 @@ def test_a_reconnect_loses_and_doubles_nothing(service: Service, watched: Watche
         write(service, "db", cut * 100 + 60, cut * 100 + 100)
         expect(line(page, f"line {cut * 100 + 99}")).to_be_visible()
     assert all_text(page) == [f"line {n}" for n in range(400)]
+
+
+def test_lines_that_are_gone_leave_a_gap(service: Service, watched: Watched) -> None:
+    service.stop()
+    service.host.logs = MemoryStore(service.host.now, lines=300)
+    write(service, "db", 0, 100)
+    service.start()
+    page = watched.open("/workers/db")
+    expect(line(page, "line 99")).to_be_visible()
+    service.stop()
+    write(service, "db", 100, 1000)
+    service.start()
+    expect(line(page, "line 999")).to_be_visible()
+    expect(page.locator("[data-log=said]")).to_contain_text("1 gap")
+    page.locator("#log").hover()
+    for _ in range(10):
+        if page.locator(".line.gap").count():
+            break
+        page.mouse.wheel(0, -2000)
+        page.wait_for_timeout(60)
+    expect(page.locator(".line.gap .text")).to_contain_text("bytes deleted by retention")
 
 
 def test_a_new_boot_goes_on_by_key(service: Service, watched: Watched) -> None:

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -102,19 +103,20 @@ def test_restart_with_an_empty_post_while_the_page_looks_on(running: Running, br
         page.wait_for_selector("#pill[data-state=live]")
         word = page.locator(".row[data-worker=web] [data-part=word]")
         expect(word).to_have_text("running")
-        before = page.locator(".row[data-worker=web] [data-part=run]").inner_text()
         page.evaluate(WATCH)
-        told = running.post("/api/v1/workers/web/restart")
-        assert told["operation"]["state"] == "done"
-        expect(page.locator(".row[data-worker=web] [data-part=run]")).to_have_text(f"run 2 · {told['worker']['pid']}")
-        expect(word).to_have_text("running")
-        assert before != f"run 2 · {told['worker']['pid']}"
+        for run in (2, 3, 4):
+            told = running.post("/api/v1/workers/web/restart")
+            assert (told["operation"]["state"], told["worker"]["run"]) == ("done", run)
+            now = page.locator(".row[data-worker=web] [data-part=run]")
+            expect(now).to_have_text(f"run {run} · {told['worker']['pid']}")
+            page.wait_for_function("count => window.seen.length >= count", arg=3 * (run - 1))
         seen = page.evaluate("window.seen")
         print([(text, round(ms)) for text, ms in seen])
-        assert [text for text, _ in seen] == ["stopping", "starting", "running"]
-        assert max(ms for _, ms in seen) < 100
+        assert [text for text, _ in seen] == ["stopping", "starting", "running"] * 3
+        for step in range(3):  # of three each, so that a busy machine does not decide
+            assert median(ms for _, ms in seen[step::3]) < 100
         page.get_by_role("link", name="web").click()
-        expect(page.locator(".line .text", has_text=re.compile("^run 2$"))).to_be_visible()
+        expect(page.locator(".line .text", has_text=re.compile("^run 4$"))).to_be_visible()
         left_at = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
         expect(page.locator("#top [data-part=word]")).to_have_text("stopped")
