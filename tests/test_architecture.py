@@ -50,7 +50,6 @@ LONG: dict[str, str] = {}
 """Files over 300 lines, each with the reason why it is one room."""
 
 SLEEPING_TESTS = {
-    "tests/support/zoo.py": "a program that does what it is told, lines at a given rate among it",
     "tests/app/test_server_sockets.py": "what is waited for is in another program's hands, or is that nothing comes",
     "tests/shell/test_handles.py": "looks until four threads wait, since a flag tells nobody who waits for it",
 }
