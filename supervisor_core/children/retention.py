@@ -61,7 +61,7 @@ class Retention:
             del self._sealed[files]
         self._of_worker[files.worker] -= size
         self._sum -= size
-        _bury(files, base)
+        bury(files, base)
         files.bases = tuple(b for b in files.bases if b > base)
         files.forget(base)
         for path in (files.index(base), files.log(base)):
@@ -69,7 +69,8 @@ class Retention:
                 os.unlink(path)
 
 
-def _bury(files: StreamFiles, base: int) -> None:
+def bury(files: StreamFiles, base: int) -> None:
+    """Writes down that a segment is gone; done before it is."""
     end = files.bases[files.bases.index(base) + 1]
     before = _last(files)
     if before is not None and before.end >= end:

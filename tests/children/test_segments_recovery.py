@@ -111,7 +111,10 @@ def test_garbage_at_the_end_of_the_index_is_cut_off(place: Place) -> None:
         index.write(b"\0" * SIZE + b"garbage " * 5)
     store = place.start(segment=100_000)
     write(store, range(10, 20))
-    assert texts(everything(store)) == numbered(range(20))
+    page = everything(store)
+    assert texts(page) == numbered(range(20))
+    assert not [item for item in page.items if isinstance(item, Gap)]
+    assert len(place.files(".log")) == 1
 
 
 def test_a_lost_index_of_the_last_segment_says_so_and_shows_its_lines_above_what_was_seen(place: Place) -> None:
@@ -218,3 +221,16 @@ def test_the_watermark_alone_keeps_order_when_all_indexes_are_gone(place: Place)
     store = place.start()
     assert all(i.key > seen.next for i in store.after(VIEW, seen.next, 99).items)
     assert texts(store.after(VIEW, seen.next, 99)) == numbered(range(5))
+
+
+def test_the_indexes_alone_keep_order_when_the_watermark_is_gone(place: Place) -> None:
+    store = place.start()
+    write(store, range(5))
+    seen = everything(store)
+    place.stop()
+    (place.root / "watermark").unlink()
+    place.time = 5e8
+    store = place.start()
+    assert texts(everything(store)) == numbered(range(5))
+    write(store, range(5, 7))
+    assert texts(store.after(VIEW, seen.next, 99)) == numbered(range(5, 7))

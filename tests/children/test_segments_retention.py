@@ -11,6 +11,7 @@ import pytest
 from supervisor_core.children import files as files_module
 from supervisor_core.children import index as index_module
 from supervisor_core.children.index import open_plain
+from supervisor_core.children.retention import bury
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.lines import Gap, Line, View
 
@@ -107,6 +108,21 @@ def test_a_deletion_that_was_cut_off_is_finished_at_the_start(store: SegmentStor
         assert not first.exists()
     finally:
         later.close()
+
+
+def test_a_segment_that_is_just_being_deleted_is_gone_already(store: SegmentStore) -> None:
+    """Its end is written down, its file is still there: a reader in between sees the gap and not the lines as well."""
+    write(store, "a", range(10))
+    seen = store.after(VIEW, "", 99)
+    write(store, "a", range(10, 1000))
+    (files,) = store._folders.all()
+    for base in files.bases[:3]:
+        bury(files, base)
+    page = store.after(VIEW, seen.next, 10_000)
+    keys = [item.key for item in page.items]
+    assert isinstance(page.items[0], Gap)
+    assert keys == sorted(keys)
+    assert next(item.at for item in page.items if isinstance(item, Line)) == page.items[0].end == files.bases[3]
 
 
 @pytest.mark.parametrize("seed", range(8))
