@@ -67,19 +67,23 @@ async def make_login_link(call: Call) -> Response:
 
 async def list_workers(call: Call) -> Response:
     params, snapshot = Params(call.request), call.host.snapshot()
-    names = filtered(
-        snapshot,
-        call.services.settings.groups,
-        states=params.many("state"),
-        q=params.one("q"),
-        labels=params.many("label"),
-        group=params.many("group"),
-    )
-    tag = f'W/"{snapshot.cursor}"'
+    rows, tag = call.services.rows, f'W/"{snapshot.cursor}"'
+    if any(params.has(query.name) for query in FILTER):
+        names = filtered(
+            snapshot,
+            call.services.settings.groups,
+            states=params.many("state"),
+            q=params.one("q"),
+            labels=params.many("label"),
+            group=params.many("group"),
+        )
+        found = rows.many(snapshot, names)
+    else:
+        found = rows.all(snapshot)
     if call.request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
     head = wire.dump({"host": call.host.name, "cursor": str(snapshot.cursor), "phase": snapshot.phase})
-    body = head[:-1] + b',"workers":' + call.services.rows.many(snapshot, names) + b"}"
+    body = head[:-1] + b',"workers":' + found + b"}"
     return Response(body, headers={"ETag": tag}, media_type=JSON)
 
 

@@ -126,7 +126,7 @@ class Feed:
         now = self._host.snapshot()
         seq = now.cursor.seq
         if self._snapshot[0] != seq:
-            rows = self._rows.many(now, sorted(now.workers))
+            rows = self._rows.all(now)
             head = dump({"cursor": str(now.cursor), "phase": now.phase, "time": when(self._host.now())})
             self._snapshot = (seq, frame("snapshot", head[:-1] + b',"workers":' + rows + b"}", str(now.cursor)))
         return self._snapshot

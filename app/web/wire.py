@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from supervisor_core.journal import Entry, Snapshot
+from supervisor_core.journal import Cursor, Entry, Snapshot
 from supervisor_core.lines import Gap, Line, RunMark, make_key
 from supervisor_core.messages import Changed, PhaseChanged, Removed
 from supervisor_core.model import Exit, Status, WorkerSpec
@@ -141,6 +141,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._rows: dict[str, tuple[int, int, bytes]] = {}
+        self._all: tuple[Cursor | None, bytes] = (None, b"")
 
     def row(self, entry: Entry, boot: int) -> bytes:
         assert isinstance(entry.event, Changed)
@@ -153,10 +154,16 @@ class Rows:
             self._rows[name] = (boot, entry.seq, encoded)
         return encoded
 
+    def all(self, snapshot: Snapshot) -> bytes:
+        """The rows of all workers, by name, as one JSON array; joined once for all who ask between two events."""
+        if self._all[0] != snapshot.cursor:
+            for gone in self._rows.keys() - snapshot.workers.keys():
+                del self._rows[gone]
+            self._all = (snapshot.cursor, self.many(snapshot, sorted(snapshot.workers)))
+        return self._all[1]
+
     def many(self, snapshot: Snapshot, names: Iterable[str]) -> bytes:
         """The rows of `names` as one JSON array, in that order."""
-        for gone in self._rows.keys() - snapshot.workers.keys():
-            del self._rows[gone]
         return b"[" + b",".join(self.row(snapshot.workers[name], snapshot.cursor.boot) for name in names) + b"]"
 
 

@@ -97,6 +97,27 @@ async def test_all_readers_share_the_same_bytes() -> None:
 
 
 @virtual
+async def test_who_joins_between_two_flushes_gets_the_rest_of_the_next_one() -> None:
+    async with site(a_program("a"), a_program("b")) as s, Stream(s.app, PATH, READER) as one:
+        await one.until("snapshot")
+        s.host.come_up("a")
+        await one.until("changed")
+        await asyncio.sleep(0.01)
+        s.host.come_up("b")
+        seen = s.host.journal.cursor.seq
+        async with (
+            Stream(s.app, PATH, READER) as two,
+            Stream(s.app, f"{PATH}?after={s.host.journal.cursor}", READER) as three,
+        ):
+            await two.until("snapshot")
+            s.host.end("a")
+            await asyncio.sleep(1)
+            for stream in (two, three):
+                assert versions(stream) == list(range(seen + 1, s.host.journal.cursor.seq + 1))
+            assert versions(one)[-1] == s.host.journal.cursor.seq
+
+
+@virtual
 async def test_heartbeats_every_5_s_with_the_time_of_the_server() -> None:
     async with site() as s, Stream(s.app, PATH, READER) as stream:
         await asyncio.sleep(21)

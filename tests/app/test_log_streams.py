@@ -155,15 +155,17 @@ async def test_partial_lines_are_replaced() -> None:
         done, partial = log.data
         assert (done["text"], partial["text"], partial["key"]) == ("done", " 10%", None)
         assert log.id == done["key"]
+        s.host.write("a", "beside it", stream="err")
         await asyncio.sleep(1)
-        assert len(stream.named("log")) == 1, "what did not grow is not sent again"
+        beside = stream.named("log")[1]
+        assert [line["text"] for line in beside.data] == ["beside it"], "what did not grow is not sent again"
         writer.append(b"\r 90%")
-        log = await stream.until("log", 2)
+        log = await stream.until("log", 3)
         assert (log.id, log.data[0]["text"]) == (None, " 90%")
         place = ("worker", "stream", "run", "at")
         assert [log.data[0][p] for p in place] == [partial[p] for p in place]
         writer.append(b"\r100%\n")
-        last = (await stream.until("log", 3)).data[0]
+        last = (await stream.until("log", 4)).data[0]
         assert last["key"] is not None
         assert (last["text"], [last[p] for p in place]) == ("100%", [partial[p] for p in place])
 
