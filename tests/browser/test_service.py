@@ -30,11 +30,13 @@ requires = ["web"]
 WATCH = """() => {
   const row = document.querySelector('.row[data-worker=web]'), word = row.querySelector('[data-part=word]');
   window.seen = [];
-  new MutationObserver(() => {
-    const text = word.textContent;
+  window.watching?.disconnect();
+  window.watching = new MutationObserver(() => {
+    const text = word.textContent, seen = window.seen;
     const since = Date.parse(row.querySelector('[data-part=age]').title);
-    requestAnimationFrame(() => window.seen.push([text, performance.timeOrigin + performance.now() - since]));
-  }).observe(word, {characterData: true, childList: true, subtree: true});
+    requestAnimationFrame(() => seen.push([text, performance.timeOrigin + performance.now() - since]));
+  });
+  window.watching.observe(word, {characterData: true, childList: true, subtree: true});
 }"""
 
 
@@ -103,18 +105,21 @@ def test_restart_with_an_empty_post_while_the_page_looks_on(running: Running, br
         page.wait_for_selector("#pill[data-state=live]")
         word = page.locator(".row[data-worker=web] [data-part=word]")
         expect(word).to_have_text("running")
-        page.evaluate(WATCH)
+        steps = []
         for run in (2, 3, 4):
+            page.evaluate(WATCH)
             told = running.post("/api/v1/workers/web/restart")
             assert (told["operation"]["state"], told["worker"]["run"]) == ("done", run)
             now = page.locator(".row[data-worker=web] [data-part=run]")
             expect(now).to_have_text(f"run {run} · {told['worker']['pid']}")
-            page.wait_for_function("count => window.seen.length >= count", arg=3 * (run - 1))
-        seen = page.evaluate("window.seen")
-        print([(text, round(ms)) for text, ms in seen])
-        assert [text for text, _ in seen] == ["stopping", "starting", "running"] * 3
-        for step in range(3):  # of three each, so that a busy machine does not decide
-            assert median(ms for _, ms in seen[step::3]) < 100
+            page.wait_for_function("() => window.seen.at(-1)?.[0] === 'running'")
+            steps.append(page.evaluate("window.seen"))
+        print([[(text, round(ms)) for text, ms in one] for one in steps])
+        # A page that gets no frame for the whole of a step cannot show it; a busy machine does not do that twice.
+        whole = [one for one in steps if [text for text, _ in one] == ["stopping", "starting", "running"]]
+        assert len(whole) >= 2
+        for step in zip(*whole, strict=True):
+            assert median(ms for _, ms in step) < 100
         page.get_by_role("link", name="web").click()
         expect(page.locator(".line .text", has_text=re.compile("^run 4$"))).to_be_visible()
         left_at = time.monotonic()
