@@ -16,15 +16,19 @@ from statistics import median
 import pytest
 from playwright.sync_api import Browser, expect
 
-CONFIG = """
+CONFIG = r'''
 [worker.web]
-command = ["/bin/sh", "-c", "trap 'sleep 0.3; exit 0' TERM; echo run $QUARTERDECK_RUN; while :; do sleep 0.05; done"]
+command = ["/bin/sh", "-c", """
+    trap 'trap "" TERM; sleep 0.3; exit 0' TERM  # what it starts now must not hear the signal to the tree
+    echo run $QUARTERDECK_RUN
+    while :; do sleep 0.05; done
+"""]
 start_seconds = 0.3
 
 [worker.page]
 command = ["/bin/sh", "-c", "exec sleep 600"]
 requires = ["web"]
-"""
+'''
 
 # Every state with the moment of its first frame and the moment that the service gave it.
 WATCH = """() => {
