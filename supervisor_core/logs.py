@@ -120,7 +120,7 @@ async def follow(
                 pending = False
             newer = store.after(view, page.next, limit)
             behind = newer.more
-            if newer.items or newer.open != page.open or newer.next != page.next:
+            if newer.items or newer.next != page.next:
                 yield newer
             page = newer
     finally:

@@ -57,7 +57,7 @@ class StreamLog:
         """Moves bytes from a pipe; 0 at its end. Raises BlockingIOError and other OSErrors; then nothing is lost."""
         self._ready()
         room = min(limit, max(2 * self._segment - (self.end - self.base), 1))
-        count = self._splice(fd, room) if self._can_splice and not self._held else self._copy(fd, room)
+        count = self._splice(fd, room) if self._can_splice else self._copy(fd, room)
         if count:
             self.end += count
             self._record(CHUNK, self.run)

@@ -75,9 +75,31 @@ async def test_a_filter_that_hides_everything_still_gets_on(store: LogSink) -> N
         page = await anext(pages)
         assert page.items == ()
         assert page.next > before.next
-        stream.append(b"wanted\n")
-        assert texts(await anext(pages)) == ["wanted"]
+        stream.append(b"wanted\nmore noise\n")
+        last = await anext(pages)
+        assert texts(last) == ["wanted"]
+        assert last.next > store.tail(View(("a",)), 1).first
         assert texts(store.after(view, page.next, 10)) == ["wanted"]
+
+
+async def test_news_between_a_read_and_the_wait_for_news_are_not_slept_through(
+    store: LogSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = store.open_stream("a", "out", 1)
+    real, late = store.after, [b"late\n"]
+
+    def after(view: View, key: str, limit: int) -> Page:
+        page = real(view, key, limit)
+        if late:
+            stream.append(late.pop())
+        return page
+
+    monkeypatch.setattr(store, "after", after)
+    async with aclosing(follow(store, View(("a",)))) as pages:
+        await anext(pages)
+        stream.append(b"first\n")
+        assert texts(await anext(pages)) == ["first"]
+        assert texts(await asyncio.wait_for(anext(pages), 5)) == ["late"]
 
 
 async def test_closing_ends_the_subscription(store: LogSink) -> None:
