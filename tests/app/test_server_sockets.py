@@ -6,66 +6,19 @@ import json
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from app.web import peer, stream
-from app.web.peer import PeerProtocol
-from tests.support.asgi import ScriptedHost, Site, a_program, bearer, site
+from tests.support.asgi import ScriptedHost, a_program, bearer, site
+from tests.support.sockets import on_tcp, say, served
 
 pytestmark = pytest.mark.asyncio
 
 W = "/api/v1/workers"
-
-
-@contextlib.asynccontextmanager
-async def served(s: Site, listener: socket.socket) -> AsyncIterator[None]:
-    """Serves the application on a socket, as the composition root does."""
-    config = uvicorn.Config(
-        s.app,
-        http=PeerProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-    task = asyncio.create_task(server.serve([listener]))
-    try:
-        yield
-    finally:
-        s.services.stopping.set()
-        server.should_exit = True
-        await task
-
-
-@contextlib.asynccontextmanager
-async def on_tcp(s: Site, buffer: int = 0) -> AsyncIterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        if buffer:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-        async with served(s, listener):
-            yield listener.getsockname()[1]
-
-
-async def say(port: int, data: bytes, seconds: float = 5) -> bytes:
-    """Sends some bytes and gives all that comes back until the connection ends."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(data)
-    try:
-        async with asyncio.timeout(seconds):
-            return await reader.read()
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
 
 
 async def until(there: Any, seconds: float = 5) -> None:
@@ -245,7 +198,7 @@ async def test_many_streams_get_the_same() -> None:
                 raise AssertionError("ended early")
 
             readers = [asyncio.create_task(read()) for _ in range(100)]
-            await until(lambda: s.services.streams == 100, 20)
+            await until(lambda: s.services.feed._readers == 100, 20)
             for _ in range(4):
                 s.host.come_up("a")
                 s.host.end("a")
