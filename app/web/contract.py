@@ -104,3 +104,9 @@ def docs_page(routes: Iterable[Route], root: str) -> str:
 def _hints(route: Route) -> str:
     query = ", ".join(f"{query.name}= ({query.doc})" for query in route.query)
     return "; ".join(part for part in (query, f"body {route.body}" if route.body else "") if part)
+
+
+def routes_in_words(routes: Iterable[Route]) -> str:
+    """The table of `docs/http.md`."""
+    rows = [f"| {r.method} `{r.path}` | {r.scope} | {r.summary} |" for r in routes]
+    return "\n".join(["| method and path | scope | what |", "| --- | --- | --- |", *rows]) + "\n"

@@ -1,13 +1,14 @@
 """The routes that read: shapes, filters, the printed contract; and who asks, as `whoami` says it."""
 
 import json
+from pathlib import Path
 
 import orjson
 import pytest
 
 from app.web import wire
 from app.web.api import ROUTES
-from app.web.contract import openapi
+from app.web.contract import openapi, routes_in_words
 from app.web.query import BadQuery, parse, plain
 from app.web.select import NAME
 from supervisor_core.messages import Shutdown
@@ -198,6 +199,11 @@ def test_the_printed_contract_has_every_route() -> None:
         for told in methods.values():
             names = {p["name"] for p in told["parameters"] if p["in"] == "path"}
             assert names == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+
+
+def test_the_page_of_the_docs_has_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+    assert routes_in_words(ROUTES) in page, "print it with app.web.contract.routes_in_words(ROUTES)"
 
 
 @virtual
