@@ -23,6 +23,7 @@ ESTIMATED = 1
 
 SIZE = 32
 _FORMAT = struct.Struct("<QqQIBBH")
+_BODY = struct.Struct("<QqQIBB")
 _STAMP = struct.Struct("<Q24x")
 _KIND = 28
 _CHUNK = bytes([CHUNK])
@@ -44,8 +45,8 @@ class Record(NamedTuple):
     check: int = 0
 
     def pack(self) -> bytes:
-        body = _FORMAT.pack(*self[:6], 0)
-        return body[:-2] + struct.pack("<H", zlib.crc32(body[:-2]) & 0xFFFF)
+        body = _BODY.pack(*self[:6])
+        return body + (zlib.crc32(body) & 0xFFFF).to_bytes(2, "little")
 
 
 def whole(data: bytes) -> bool:

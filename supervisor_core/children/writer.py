@@ -138,6 +138,8 @@ class StreamLog:
         return os.pread(self._log, 1, self.end - self.base - 1) == b"\n"
 
     def _open(self) -> None:
+        if self._log >= 0 and self._index >= 0:
+            return
         if self._log < 0:
             self._log = os.open(self.files.log(self.base), _FLAGS, FILE_MODE)
         if self._index < 0:
