@@ -99,10 +99,7 @@ def passes(step: Step) -> bool:
     """Runs one step, and says how it went and how long it took."""
     say(step.name)
     begun = time.monotonic()
-    if callable(step.command):
-        code = step.command()
-    else:
-        code = run(step.command)
+    code = step.command() if callable(step.command) else run(step.command)
     good = code in step.fine
     say(f"{step.name}: {'ok' if good else f'FAILED (exit code {code})'}, {time.monotonic() - begun:.1f} s")
     return good
