@@ -5,6 +5,7 @@ speaks HTTP. Known wart: the holder of a taken port is named on Linux only, and 
 """
 
 import contextlib
+import grp
 import ipaddress
 import os
 import socket
@@ -55,9 +56,12 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def bind(address: Address) -> socket.socket:
-    """Gives a listening socket for the address; raises `CannotListen` with the holder and the remedy."""
-    return _bind_path(Path(address.path)) if address.path else _bind_port(address)
+def bind(address: Address, group: str = "") -> socket.socket:
+    """Gives a listening socket for the address; raises `CannotListen` with the holder and the remedy.
+
+    A Unix socket is for its owner alone, and for the members of `group` when that is named.
+    """
+    return _bind_path(Path(address.path), group) if address.path else _bind_port(address)
 
 
 def _bind_port(address: Address) -> socket.socket:
@@ -94,11 +98,13 @@ def _why_not(address: Address, error: OSError) -> str:
     return f"cannot listen on {address}: {error.strerror}"
 
 
-def _bind_path(path: Path) -> socket.socket:
-    """Takes the place of a stale socket: the caller holds the instance's lock, so nobody else can be behind it."""
+def _bind_path(path: Path, group: str) -> socket.socket:
+    """Takes the place of a stale socket, never that of one behind which somebody answers."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise CannotListen(f"{path} is there and is no socket; move it away or choose another place")
+        if _answers(path):
+            raise CannotListen(f"another program listens on {path}; end it, or choose another place")
         path.unlink()
     if len(os.fsencode(path)) > 100:
         raise CannotListen(f"the socket path {path} is too long for the system (100 bytes); choose a shorter --state")
@@ -109,12 +115,35 @@ def _bind_path(path: Path) -> socket.socket:
             listener.bind(os.fspath(path))
         finally:
             os.umask(before)
+        if group:
+            _open_to(path, group)
         listener.listen(BACKLOG)
-    except OSError as error:
+    except (CannotListen, OSError) as error:
         listener.close()
+        if isinstance(error, CannotListen):
+            raise
         raise CannotListen(f"cannot listen on {path}: {error.strerror}") from error
     listener.setblocking(False)
     return listener
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return False
+    return True
+
+
+def _open_to(path: Path, group: str) -> None:
+    """Lets the members of a group connect. Its own folder has to let them pass, too."""
+    try:
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
+    except KeyError:
+        raise CannotListen(f"socket_group: no group is named {group!r}; make it, or correct the name") from None
+    path.chmod(0o660)
 
 
 def port_holder(port: int) -> str:

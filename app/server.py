@@ -49,7 +49,9 @@ def serve(options: UpOptions) -> int:
             addresses = listen_addresses(options, config)
             refuse_open_doors(addresses, options, config)
             own = Address(path=str(instance.socket))
-            listeners = [stack.enter_context(bind(address)) for address in (*addresses, own)]
+            group = config.service.socket_group or ""
+            listeners = [stack.enter_context(bind(address, group)) for address in addresses]
+            listeners.append(stack.enter_context(bind(own)))
             return asyncio.run(_Service(options, config, instance).run(specs, listeners))
     except ConfigError as error:
         print(error, file=sys.stderr)

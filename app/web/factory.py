@@ -64,6 +64,7 @@ def make_services(host: Host, config: "Config", instance: "Instance", options: "
         behind_proxy=tuple(service.behind_proxy),
         no_auth=options.no_auth,
         socket_group=service.socket_group or "",
+        color=service.color or "",
         groups={name: frozenset(group.workers) for name, group in config.groups.items()},
     )
     return gather(host, settings=settings, credentials=credentials)

@@ -44,6 +44,7 @@ class Renderer:
             static=f"{root}/static/{assets.version(self.static)}/",
             version=self.services.settings.version,
             host=self.host.name if signed_in else "",
+            color=self.services.settings.color,
             theme=theme if theme in ("light", "dark") else "",
             csrf=self.services.credentials.csrf(caller) if signed_in else "",
             session=caller.how == "session",

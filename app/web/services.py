@@ -22,6 +22,7 @@ class Settings:
     `behind_proxy` are addresses or networks whose forwarding headers are believed. `socket_group` is a group whose
     members are admin through the Unix socket, as are `owner_uid` and root. `groups` has
     the names of the workers of each `[group.NAME]`. `streams` are open at most in all.
+    `color` is that of the stripe on each page, as #rrggbb.
     """
 
     instance: str = "local"
@@ -35,6 +36,7 @@ class Settings:
     socket_group: str = ""
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     streams: int = 1000
+    color: str = ""
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Addresses, and what is said when one cannot be had."""
 
+import grp
 import os
 import socket
 import stat
@@ -64,3 +65,20 @@ def test_a_file_in_the_way_is_kept(tmp_path: Path) -> None:
 def test_a_path_too_long_is_said(tmp_path: Path) -> None:
     with pytest.raises(CannotListen, match="too long"):
         bind(Address(path=str(tmp_path / ("x" * 120))))
+
+
+def test_the_socket_of_a_group(tmp_path: Path) -> None:
+    mine = grp.getgrgid(os.getgid()).gr_name
+    with bind(Address(path=str(tmp_path / "s")), mine):
+        about = (tmp_path / "s").stat()
+        assert (stat.S_IMODE(about.st_mode), about.st_gid) == (0o660, os.getgid())
+    with pytest.raises(CannotListen, match="no group is named 'no-such-group'"):
+        bind(Address(path=str(tmp_path / "t")), "no-such-group")
+
+
+def test_a_socket_behind_which_somebody_answers_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with bind(Address(path=str(path))):
+        with pytest.raises(CannotListen, match="another program listens"):
+            bind(Address(path=str(path)))
+        assert path.exists()
