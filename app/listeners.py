@@ -13,6 +13,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from .settings import answers
+
 SEND_BUFFER = 64 * 1024
 """Bytes of kernel send buffer a connection: 30 stalled readers held 117 MiB with the default, 8 MiB with this."""
 
@@ -103,7 +105,7 @@ def _bind_path(path: Path, group: str) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise CannotListen(f"{path} is there and is no socket; move it away or choose another place")
-        if _answers(path):
+        if answers(path):
             raise CannotListen(f"another program listens on {path}; end it, or choose another place")
         path.unlink()
     if len(os.fsencode(path)) > 100:
@@ -125,16 +127,6 @@ def _bind_path(path: Path, group: str) -> socket.socket:
         raise CannotListen(f"cannot listen on {path}: {error.strerror}") from error
     listener.setblocking(False)
     return listener
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(os.fspath(path))
-        except OSError:
-            return False
-    return True
 
 
 def _open_to(path: Path, group: str) -> None:
