@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from supervisor_core.children.forest import survivors
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.clock import Clock
@@ -46,6 +47,7 @@ def serve(options: UpOptions) -> int:
         specs = chosen(config.workers, options.names)
         instance = Instance.find(options, config.service)
         with instance.lock(), contextlib.ExitStack() as stack:
+            refuse_second_copies(instance)
             addresses = listen_addresses(options, config)
             refuse_open_doors(addresses, options, config)
             own = Address(path=str(instance.socket))
@@ -55,9 +57,25 @@ def serve(options: UpOptions) -> int:
             return asyncio.run(_Service(options, config, instance).run(specs, listeners))
     except ConfigError as error:
         print(error, file=sys.stderr)
-    except (CannotListen, InstanceTaken, UnknownWorker, SupervisorError, OSError) as error:
+    except (CannotListen, InstanceTaken, LivingSurvivors, UnknownWorker, SupervisorError, OSError) as error:
         print(f"quarterdeck: {error}", file=sys.stderr)
     return USAGE
+
+
+class LivingSurvivors(Exception):
+    """Workers of an earlier life of this instance are still there."""
+
+
+def refuse_second_copies(instance: Instance) -> None:
+    """Raises `LivingSurvivors` when an earlier life was killed and left workers behind."""
+    found = survivors(instance.mark)
+    if found:
+        names = ", ".join(sorted({worker for worker, _, _ in found}))
+        pids = " ".join(str(pid) for _, _, pid in found)
+        raise LivingSurvivors(
+            f"workers of an earlier life of this service, which was killed, still run: {names}; "
+            f"end them first, so that none runs twice: kill {pids}"
+        )
 
 
 def say(text: str) -> None:
@@ -72,6 +90,10 @@ def url_of(listener: socket.socket) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - asked for, and shown as what works here
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _waits_for_good(status: Status) -> bool:
+    return status.state is State.BLOCKED and any(reason.for_good for reason in status.blocked_on)
 
 
 class UnknownWorker(Exception):
@@ -133,7 +155,7 @@ class _Service:
         )  # fmt: skip
         self.supervisor = Supervisor(
             stay=True,
-            spawner=LocalSpawner(self.store, subreaper=True),
+            spawner=LocalSpawner(self.store, subreaper=True, instance=instance.mark),
             logs=self.store,
             clock=self.clock,
         )
@@ -174,7 +196,9 @@ class _Service:
             if status.spec.essential and status.state in (State.DONE, State.FAILED) and status.last_exit is not None:
                 ended = status.last_exit
                 return ended.code if ended.code is not None else 128 + ended.signal if ended.signal else FAILED
-        failed = any(status.state is State.FAILED for status in statuses) and self.options.exit_when_done
+        failed = self.options.exit_when_done and any(
+            status.state is State.FAILED or _waits_for_good(status) for status in statuses
+        )
         return FAILED if failed or any(status.stuck for status in statuses) else CLEAN
 
     # ------------------------------------------------------------ coming
@@ -238,7 +262,7 @@ class _Service:
     async def _leave_when_done(self) -> None:
         """Leaves as soon as every worker has come to rest."""
         async for _ in self.supervisor.journal.follow(0):
-            if all(status.state in REST for status in self._statuses()):
+            if all(status.state in REST or _waits_for_good(status) for status in self._statuses()):
                 self._shut_down("--exit-when-done")
 
     async def _leave(

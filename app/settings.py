@@ -134,6 +134,11 @@ class Instance:
         return cls(config, state_of(config, told))
 
     @property
+    def mark(self) -> str:
+        """Stands in the environment of every process of this instance, the same over all its lives."""
+        return hashlib.sha256(os.fsencode(self.state.resolve())).hexdigest()[:16]
+
+    @property
     def lock_file(self) -> Path:
         return self.state / "lock"
 
@@ -177,7 +182,9 @@ class Instance:
             except BlockingIOError:
                 raise InstanceTaken(self._holder(os.pread(descriptor, 4096, 0))) from None
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "since": _now()}).encode(), 0)
+            os.pwrite(
+                descriptor, json.dumps({"pid": os.getpid(), "since": _now(), "config": str(self.config)}).encode(), 0
+            )
             try:
                 yield
             finally:
@@ -189,12 +196,14 @@ class Instance:
             os.close(descriptor)
 
     def _holder(self, told: bytes) -> str:
-        who = "by another process"
+        who, config = "by another process", self.config
         with contextlib.suppress(ValueError, KeyError, TypeError):
             record = json.loads(told)
-            who = f"as pid {record['pid']} since {record['since']}"
+            who, config = f"as pid {record['pid']} since {record['since']}", Path(record["config"])
+        if config != self.config:
+            return f"the state folder {self.state} is in use by {config} ({who}); choose another one with --state"
         return (
-            f"{self.config} is running already, {who} (state {self.state}); "
+            f"{config} is running already, {who} (state {self.state}); "
             "see it with: quarterdeck status, end it with: quarterdeck shutdown"
         )
 
@@ -226,14 +235,13 @@ class Instance:
                 raise BadState(f"the state folder {self.state} belongs to another user; choose one with --state")
             if stat.S_IMODE(about.st_mode) & 0o077:
                 if any(self.state.iterdir()) and not self.lock_file.exists():
-                    raise BadState(
-                        f"{self.state} holds other files and is open to others; choose a folder with --state"
-                    )
+                    raise BadState(f"{self.state} holds other files and is open to others; choose one with --state")
                 self.state.chmod(0o700)
         except FileExistsError as error:
             raise BadState(f"{self.state} is no folder; choose another one with --state") from error
-        except PermissionError as error:
-            raise BadState(f"the state folder {self.state} may not be made here; choose one with --state") from error
+        except OSError as error:
+            why = "" if isinstance(error, BadState) else f"the state folder {self.state} may not be made here"
+            raise BadState(f"{why} ({error.strerror}); choose one with --state" if why else str(error)) from error
 
     def announce(self, urls: Sequence[str]) -> None:
         """Tells clients of this user where this instance is reached, now that it is."""

@@ -88,7 +88,8 @@ class Narrator:
         """Tells how a run ended and whether it is tried again."""
         self._killing.pop(name, None)
         tried = error is not None and not isinstance(error, CommandError | asyncio.CancelledError)
-        if tried or (status is not None and status.state in (State.FAILED, State.BACKOFF)):
+        normal = error is None and status is not None and exit.code in status.spec.restart.success_exit_codes
+        if tried or (not normal and status is not None and status.state in (State.FAILED, State.BACKOFF)):
             self.keep(name, exit.run, f"ERROR: {words_of(exit)}")
         else:
             self.keep(name, exit.run, "exited" if exit.code == 0 else f"exited: {words_of(exit)}")

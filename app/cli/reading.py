@@ -46,7 +46,8 @@ def check(options: argparse.Namespace) -> int:
     if not path.exists():
         raise NoConfig(f"{path} is not there; check the path")
     try:
-        config, part_of = _load(path)
+        fragment = bool(options.file) and path.name != FILE and not _has_service(path)
+        config, part_of = _load(path, fragment=fragment)
     except ConfigError as error:
         if options.output == "json":
             rows = [{"file": p.file, "line": p.line, "text": p.text} for p in error.problems]
@@ -62,11 +63,13 @@ def check(options: argparse.Namespace) -> int:
         print(f"{show.clean(note)}", file=sys.stderr)
     count = len(config.workers)
     where = f", as part of {part_of}" if part_of else ""
+    if fragment and not part_of:
+        where = " (taken for a part of a config: names that other files may have were not checked)"
     print(f"{path}: {count} worker{'' if count == 1 else 's'}, no problems{where}")
     return DONE
 
 
-def _load(path: Path) -> tuple[Config, Path | None]:
+def _load(path: Path, *, fragment: bool) -> tuple[Config, Path | None]:
     """The config that a file is, or that it is a part of (then with the main file); raises `ConfigError`."""
     above = nearest_config(path.absolute().parent)
     if above and above.resolve() != path.resolve():
@@ -79,7 +82,7 @@ def _load(path: Path) -> tuple[Config, Path | None]:
                 raise
         if any(one.resolve() == path.resolve() for one in included):
             return main, above
-    return load(path, fragment=path.name != FILE and not _has_service(path)), None
+    return load(path, fragment=fragment), None
 
 
 def _has_service(path: Path) -> bool:

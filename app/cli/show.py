@@ -130,5 +130,7 @@ class Lines:
                 print(json.dumps(line, ensure_ascii=True))
                 continue
             text = line["text"] if self._keep else harmless(line["text"], colour=colourful(sys.stdout))
+            if line.get("cut"):
+                text += f" … [cut: {line['cut']} bytes in all]"
             print(f"{clean(line['worker'])} | {text}" if self._named else text)
         sys.stdout.flush()

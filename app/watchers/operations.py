@@ -49,7 +49,7 @@ class Operations:
         self._known: OrderedDict[str, Operation] = OrderedDict()
         self._pending: dict[str, _Pending] = {}
         self._by_worker: dict[str, set[str]] = {}
-        self._keys: OrderedDict[tuple[str, str], tuple[str, str, str]] = OrderedDict()
+        self._keys: OrderedDict[tuple[str, str], tuple[str, tuple[str, str, bool, str]]] = OrderedDict()
         self._listeners: list[Callable[[Operation], None]] = []
         self._follower: asyncio.Task[None] | None = None
         self._leaving = False
@@ -79,16 +79,16 @@ class Operations:
         `until` is "ready" or "done"; "" is done for one-shots, else ready. `key` makes repeats (by the same `by`)
         give the same operation. Raises `Refused`, and `KeyReused` for a key that was used for another order.
         """
-        if key:
-            known = self._repeated(by, key, action, name)
-            if known is not None:
-                return known
+        known = self.repeated(by, key, action, name, cascade=cascade, until=until)
+        if known is not None:
+            return known
         before = self._status(name)
         id = "op-" + secrets.token_hex(8)
-        until = until or ("done" if before.spec.one_shot else "ready")
+        asked_until, until = until, until or ("done" if before.spec.one_shot else "ready")
         options = {} if action == "kill" else {"cascade": cascade}
+        order = (action, name, cascade, asked_until)
         if key:
-            self._keys[by, key] = (id, action, name)
+            self._keys[by, key] = (id, order)
         operation = Operation(
             id, action, name, by, self._host.now(), reason=reason, until=until, first=first_run(action, before)
         )
@@ -102,7 +102,7 @@ class Operations:
             self._forget(id)
             joined = self._known.get(receipt.operation)
             if key:
-                self._keys[by, key] = (receipt.operation, action, name)
+                self._keys[by, key] = (receipt.operation, order)
             if joined is not None:
                 return joined
             operation = replace(operation, id=receipt.operation)
@@ -149,13 +149,17 @@ class Operations:
             raise Refused(f"there is no worker named {name}", "unknown_worker")
         return entry.event.status
 
-    def _repeated(self, by: str, key: str, action: str, name: str) -> Operation | None:
-        found = self._keys.get((by, key))
+    def repeated(
+        self, by: str, key: str, action: str, name: str, *, cascade: bool = False, until: str = ""
+    ) -> Operation | None:
+        """What the same caller was answered for the same key; raises `KeyReused` when that was another order."""
+        found = self._keys.get((by, key)) if key else None
         known = None if found is None else self._known.get(found[0])
         if found is None or known is None or known.asked < self._host.now() - KEPT_SECONDS:
             return None
-        if found[1:] != (action, name):
-            raise KeyReused(f"this Idempotency-Key was used to {found[1]} {found[2]}; make a new one for another order")
+        if found[1] != (action, name, cascade, until):
+            before = f"{found[1][0]} {found[1][1]}"
+            raise KeyReused(f"this Idempotency-Key was used to {before} in another way; make a new one for this order")
         return known
 
     def _keep(self, operation: Operation) -> None:

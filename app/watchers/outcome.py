@@ -9,7 +9,7 @@ Known wart: a coroutine that never says that it is ready counts as settled once 
 
 from dataclasses import dataclass
 
-from supervisor_core.model import REST, Exit, State, Status
+from supervisor_core.model import REST, Exit, RestartWhen, State, Status
 from supervisor_core.policy import words_of
 
 ENDING = frozenset({State.STOPPING, State.KILLING})
@@ -90,7 +90,7 @@ def _judge_start(until: str, floor: int, now: Status, by: str) -> Verdict | None
     name, exit = now.name, now.last_exit
     if now.removing:
         return Verdict("superseded", f"{name} is being removed{_by(by)}")
-    if now.state is State.DONE and now.run >= floor and (until == "done" or now.spec.one_shot):
+    if now.state is State.DONE and now.run >= floor and (until == "done" or _once(now)):
         return Verdict("done", f"run {now.run} is done: {words_of(exit)}")
     if until == "ready" and now.run >= floor:
         if now.state is State.RUNNING and now.ready:
@@ -114,6 +114,11 @@ def _judge_start(until: str, floor: int, now: Status, by: str) -> Verdict | None
     if now.stuck and now.run < floor:
         return Verdict("failed", f"{name} was killed and is still there (pid {now.pid}), so no new run begins", "stuck")
     return None
+
+
+def _once(now: Status) -> bool:
+    """Whether it is a job that does its work and ends: a normal end is then what was asked for."""
+    return now.spec.one_shot or now.spec.restart.restart is RestartWhen.NEVER
 
 
 def _since(exit: Exit | None, floor: int) -> bool:

@@ -59,13 +59,17 @@ async def give(
 ) -> Operation:
     """Gives an order for whoever calls, pages included. Raises `Problem` when it is not taken."""
     body = body or {}
-    refuse_outdated(call, name, body.get("if_version"))
+    operations, cascade = call.services.operations, body.get("cascade", False)
     try:
-        return await call.services.operations.give(
+        known = operations.repeated(call.caller.who, key, action, name, cascade=cascade, until=until)
+        if known is not None:
+            return known
+        refuse_outdated(call, name, body.get("if_version"))
+        return await operations.give(
             action,
             name,
             by=call.caller.who,
-            cascade=body.get("cascade", False),
+            cascade=cascade,
             until=until,
             reason=body.get("reason", "")[:500],
             key=key,

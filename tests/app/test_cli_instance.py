@@ -110,7 +110,7 @@ def test_the_state_folder_is_private(home):
             pass
     (home / "used").mkdir(mode=0o755)
     (home / "used" / "thesis").touch()
-    with pytest.raises(BadState, match="used holds other files and is open to others; choose a folder with --state"):
+    with pytest.raises(BadState, match="used holds other files and is open to others; choose one with --state"):
         Instance(config(home), home / "used").make_state()
     assert (home / "used").stat().st_mode & 0o777 == 0o755
     with pytest.raises(BadState, match="is no folder; choose another one with --state"):
@@ -293,3 +293,13 @@ def test_a_detached_start_that_fails_says_why(home):
     assert (bad.returncode, bad.stderr) == (
         2, f'{home}/quarterdeck.toml:1: worker.a: has no command; add command = ["PROGRAM", "ARGUMENT"]\n',
     )  # fmt: skip
+
+
+def test_a_file_that_up_would_take_is_checked_as_a_whole(home, capsys):
+    part = home / "part.toml"
+    part.write_text('[worker.b]\ncommand = "true"\nrequires = ["elsewhere"]\n')
+    part.chmod(0o600)
+    assert main(["check", "-c", str(part)]) == 1
+    assert "elsewhere" in capsys.readouterr().err
+    assert main(["check", str(part)]) == 0
+    assert "were not checked" in capsys.readouterr().out

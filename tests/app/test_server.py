@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.settings import Instance, InstanceTaken
+
 SERVE = """
 import sys
 from pathlib import Path
@@ -170,3 +172,65 @@ def test_an_open_door_is_refused(tmp_path: Path) -> None:
         refuse_open_doors([Address("0.0.0.0", 1)], options, Config())
     with pytest.raises(CannotListen, match="loopback"):
         refuse_open_doors([Address("0.0.0.0", 1)], UpOptions(tmp_path / "c", no_auth=True), Config())
+
+
+def test_a_killed_service_leaves_no_second_copies(tmp_path: Path, started: list[Service]) -> None:
+    first = Service(tmp_path, CONFIG.format(stop_timeout=0.5))
+    started.append(first)
+    left = [first.pid_of("quick"), first.pid_of("stubborn")]
+    first.process.kill()
+    first.process.wait()
+    try:
+        second = Service(tmp_path, CONFIG.format(stop_timeout=0.5))
+        assert second.end() == 2
+        said = "".join(second.lines)
+        assert "quick, stubborn" in said
+        assert all(str(pid) in said.partition("kill ")[2].split() for pid in left)
+    finally:
+        for pid in left:
+            os.killpg(pid, signal.SIGKILL)
+
+
+def test_exit_when_done_does_not_wait_for_what_can_never_start(tmp_path: Path, started: list[Service]) -> None:
+    text = """
+[worker.bad]
+command = ["false"]
+restart = "never"
+[worker.after]
+command = ["true"]
+requires = { bad = "completed_successfully" }
+"""
+    service = Service(tmp_path, text, "done")
+    started.append(service)
+    assert service.end() == 1
+
+
+def test_a_job_that_ends_well_at_once_is_done(tmp_path: Path, started: list[Service]) -> None:
+    text = '[worker.job]\ncommand = ["true"]\nrestart = "never"\nautostart = false\n'
+    service = Service(tmp_path, text)
+    started.append(service)
+    with service.client() as client:
+        answer = client.post("/workers/job/start")
+    assert (answer.status_code, answer.json()["worker"]["state"]) == (200, "done"), answer.text
+
+
+def test_a_repeat_by_its_key_is_answered_as_before(tmp_path: Path, started: list[Service]) -> None:
+    service = Service(tmp_path, CONFIG.format(stop_timeout=0.5))
+    started.append(service)
+    service.pid_of("quick")
+    with service.client() as client:
+        version = client.get("/workers/quick").json()["version"]
+        order = {"headers": {"Idempotency-Key": "once"}, "json": {"if_version": version}}
+        first = client.post("/workers/quick/restart", **order)
+        again = client.post("/workers/quick/restart", **order)
+        other = client.post("/workers/quick/restart", headers={"Idempotency-Key": "once"}, json={"cascade": True})
+    assert (first.status_code, again.status_code, other.status_code) == (200, 200, 422), again.text
+    assert first.json()["operation"]["id"] == again.json()["operation"]["id"]
+
+
+def test_a_state_folder_in_use_names_the_config_that_uses_it(tmp_path: Path, started: list[Service]) -> None:
+    service = Service(tmp_path, CONFIG.format(stop_timeout=0.5))
+    started.append(service)
+    other = tmp_path / "other.toml"
+    with pytest.raises(InstanceTaken, match=r"in use by .*/quarterdeck\.toml \(as pid"):
+        Instance(other, service.state).lock().__enter__()
