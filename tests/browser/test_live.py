@@ -241,6 +241,7 @@ def test_keys_walk_open_and_order(service: Service, watched: Watched) -> None:
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("next worker")
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("j")
     page.keyboard.press("j")
     assert page.evaluate("document.activeElement.textContent") == "flaky"
