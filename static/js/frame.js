@@ -61,7 +61,7 @@ export function shortcuts(keys) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = /** @type {HTMLElement} */ (event.target);
-    if (target.closest("input, textarea, select, dialog")) return;
+    if (target.closest("input, textarea, select, dialog[open]")) return;
     if (event.key === "?") {
       event.preventDefault();
       dialog.showModal();

@@ -17,7 +17,7 @@ AT_END = """() => {
 }"""
 FIRST = """() => {
   const box = document.querySelector('#log').getBoundingClientRect();
-  const row = [...document.querySelectorAll('.line')].find(row => row.getBoundingClientRect().bottom > box.top + 1);
+  const row = [...document.querySelectorAll('.line:not(.rule)')].find(row => row.getBoundingClientRect().bottom > box.top + 1);
   return row.querySelector('.text').textContent;
 }"""
 
