@@ -17,7 +17,8 @@ AT_END = """() => {
 }"""
 FIRST = """() => {
   const box = document.querySelector('#log').getBoundingClientRect();
-  const row = [...document.querySelectorAll('.line:not(.rule)')].find(row => row.getBoundingClientRect().bottom > box.top + 1);
+  const rows = [...document.querySelectorAll('.line:not(.rule)')];
+  const row = rows.find(row => row.getBoundingClientRect().bottom > box.top + 1);
   return row.querySelector('.text').textContent;
 }"""
 
