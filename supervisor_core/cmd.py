@@ -38,7 +38,7 @@ class Cmd:
     """One command; attributes may be set until it is started. `args` does not hold the program's own name.
 
     `env` None means our own environment, `dir` None our own folder, `stdin` None an empty input. What is written is
-    logged line by line, or goes to the file objects `stdout` and `stderr` where they are set (as text to one for text).
+    logged line by line, and goes to the file objects `stdout` and `stderr` where they are set (one for text gets text).
     """
 
     def __init__(self, process: "Process", name: str, *args: str) -> None:
@@ -156,12 +156,17 @@ class Cmd:
         return Captured(buffer.getvalue().decode(errors="replace"), error)
 
     def _taker(self, sink: IO[Any] | None) -> Callable[[bytes], object]:
+        """Logs each line, and writes what was read to the file object that was set, too."""
+        lines = LineLog(self._read)
         if sink is None:
-            return LineLog(self._read).feed
-        if isinstance(sink, io.TextIOBase):
-            decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            return lambda data: sink.write(decoder.decode(data, not data))
-        return sink.write
+            return lines.feed
+        decoder = codecs.getincrementaldecoder("utf-8")("replace") if isinstance(sink, io.TextIOBase) else None
+
+        def take(data: bytes) -> None:
+            sink.write(decoder.decode(data, not data) if decoder is not None else data)
+            lines.feed(data)
+
+        return take
 
     def _take(self, stream: str, data: bytes) -> None:
         self._takers[stream](data)
