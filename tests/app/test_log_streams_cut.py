@@ -43,7 +43,9 @@ async def read(port: int, key: str, seconds: float, bytes_at_most: int) -> list[
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while len(raw) < bytes_at_most:
-                raw += await reader.read(16_384)
+                more = await reader.read(16_384)
+                assert more, f"the server ended the stream: {raw[-200:]!r}"
+                raw += more
     writer.transport.abort()
     return list(events_of(unchunked(raw.partition(b"\r\n\r\n")[2])))
 
