@@ -14,22 +14,21 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from supervisor_core.children.forest import survivors
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.clock import Clock
 from supervisor_core.config import Config, ConfigError, load
 from supervisor_core.errors import SupervisorError
 from supervisor_core.messages import Add, Changed, Shutdown
-from supervisor_core.model import REST, State, Status, WorkerSpec
+from supervisor_core.model import REST, Exit, State, Status, WorkerSpec
 from supervisor_core.supervisor import Supervisor
 
 from .echo import echo
 from .host import LocalHost
 from .listeners import Address, CannotListen, bind
+from .preflight import CannotBegin, chosen, listen_addresses, refuse_open_doors, refuse_second_copies
 from .settings import Instance, InstanceTaken, UpOptions
 
 if TYPE_CHECKING:
@@ -57,25 +56,9 @@ def serve(options: UpOptions) -> int:
             return asyncio.run(_Service(options, config, instance).run(specs, listeners))
     except ConfigError as error:
         print(error, file=sys.stderr)
-    except (CannotListen, InstanceTaken, LivingSurvivors, UnknownWorker, SupervisorError, OSError) as error:
+    except (CannotBegin, CannotListen, InstanceTaken, SupervisorError, OSError) as error:
         print(f"quarterdeck: {error}", file=sys.stderr)
     return USAGE
-
-
-class LivingSurvivors(Exception):
-    """Workers of an earlier life of this instance are still there."""
-
-
-def refuse_second_copies(instance: Instance) -> None:
-    """Raises `LivingSurvivors` when an earlier life was killed and left workers behind."""
-    found = survivors(instance.mark)
-    if found:
-        names = ", ".join(sorted({worker for worker, _, _ in found}))
-        pids = " ".join(str(pid) for _, _, pid in found)
-        raise LivingSurvivors(
-            f"workers of an earlier life of this service, which was killed, still run: {names}; "
-            f"end them first, so that none runs twice: kill {pids}"
-        )
 
 
 def say(text: str) -> None:
@@ -92,52 +75,11 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _waits_for_good(status: Status) -> bool:
-    return status.state is State.BLOCKED and any(reason.for_good for reason in status.blocked_on)
-
-
-class UnknownWorker(Exception):
-    """A name on the command line that the config file does not have."""
-
-
-def chosen(specs: Sequence[WorkerSpec], names: Sequence[str]) -> list[WorkerSpec]:
-    """All workers; with `names`, only those and what they require start by themselves."""
-    if not names:
-        return list(specs)
-    by_name = {spec.name: spec for spec in specs}
-    wanted: set[str] = set()
-    open_names = list(names)
-    while open_names:
-        name = open_names.pop()
-        if name not in by_name:
-            raise UnknownWorker(f"no worker is named {name!r}; the config file has {', '.join(sorted(by_name))}")
-        if name not in wanted:
-            wanted.add(name)
-            open_names += [requirement.name for requirement in by_name[name].requires]
-    return [replace(spec, autostart=spec.name in wanted) for spec in specs]
-
-
-def listen_addresses(options: UpOptions, config: Config) -> list[Address]:
-    """Where to listen: the command line or QUARTERDECK_LISTEN, else the config file."""
-    return [Address.parse(text) for text in options.listen or config.service.listen]
-
-
-def refuse_open_doors(addresses: Sequence[Address], options: UpOptions, config: Config) -> None:
-    """Raises `CannotListen` for an address that others can reach and that nothing protects."""
-    service = config.service
-    for address in addresses:
-        if address.loopback:
-            continue
-        if options.no_auth:
-            raise CannotListen(f"--no-auth is for a loopback address alone, and {address} is none")
-        if not (options.plain_http or service.plain_http or service.behind_proxy):
-            raise CannotListen(
-                f"{address} can be reached from other machines without TLS; put a proxy before it and name it "
-                f'(behind_proxy = ["ADDRESS"] under [service]), or say plain_http = true (QUARTERDECK_PLAIN_HTTP=1) '
-                f"inside a container or a network that you trust"
-            )
-    if options.no_auth and (service.public_url or service.behind_proxy):
-        raise CannotListen("--no-auth does not go together with public_url or behind_proxy; leave it out")
+def _status_of(exit: Exit) -> int:
+    """The exit status that a shell would give."""
+    if exit.signal is not None:
+        return 128 + exit.signal
+    return FAILED if exit.code is None else exit.code
 
 
 class _Service:
@@ -194,12 +136,9 @@ class _Service:
         statuses = self._statuses()
         for status in statuses:
             if status.spec.essential and status.state in (State.DONE, State.FAILED) and status.last_exit is not None:
-                ended = status.last_exit
-                return ended.code if ended.code is not None else 128 + ended.signal if ended.signal else FAILED
-        failed = self.options.exit_when_done and any(
-            status.state is State.FAILED or _waits_for_good(status) for status in statuses
-        )
-        return FAILED if failed or any(status.stuck for status in statuses) else CLEAN
+                return _status_of(status.last_exit)
+        bad = any(status.state is State.FAILED or status.blocked_for_good for status in statuses)
+        return FAILED if (bad and self.options.exit_when_done) or any(status.stuck for status in statuses) else CLEAN
 
     # ------------------------------------------------------------ coming
 
@@ -262,7 +201,7 @@ class _Service:
     async def _leave_when_done(self) -> None:
         """Leaves as soon as every worker has come to rest."""
         async for _ in self.supervisor.journal.follow(0):
-            if all(status.state in REST or _waits_for_good(status) for status in self._statuses()):
+            if all(status.state in REST or status.blocked_for_good for status in self._statuses()):
                 self._shut_down("--exit-when-done")
 
     async def _leave(

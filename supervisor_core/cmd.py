@@ -16,12 +16,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from .children import TAG, Child, Ended, LaunchRequest, make_tag, signal_name
 from .errors import CannotStart, CommandError
 from .feeding import Feeder, Input, LineLog
-from .program import program
 
 if TYPE_CHECKING:
     from .process import Process
-
-__all__ = ["Captured", "Cmd", "program"]
 
 _serial = itertools.count(1)
 """One run may have many commands; each is a tree of its own."""

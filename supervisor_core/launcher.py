@@ -100,7 +100,7 @@ class Launcher:
     def _work(self, spec: WorkerSpec, process: Process) -> Work:
         if spec.program is None:
             return process.worker.work
-        from .cmd import program  # here because most embedding programs run no processes
+        from .program import program  # here because most embedding programs run no processes
 
         return program(spec, self._supervisor.spawner)
 

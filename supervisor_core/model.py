@@ -241,6 +241,11 @@ class Status:
     def live(self) -> bool:
         return self.state in LIVE
 
+    @property
+    def blocked_for_good(self) -> bool:
+        """Whether it waits for something that nothing under way will bring."""
+        return self.state is State.BLOCKED and any(reason.for_good for reason in self.blocked_on)
+
     def __repr__(self) -> str:
         """One readable line; tests and logs use it."""
         words = [f"{self.name}: {self.state}"]

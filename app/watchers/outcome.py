@@ -106,7 +106,7 @@ def _judge_start(until: str, floor: int, now: Status, by: str) -> Verdict | None
     if until == "ready" and _ended_early(floor, now):
         why = now.blame if now.blame and now.live else words_of(exit)
         return Verdict("failed", f"run {exit.run if exit else now.run} ended before it was ready: {why}", "ended")
-    if now.state is State.BLOCKED and any(reason.for_good for reason in now.blocked_on):
+    if now.blocked_for_good:
         reasons = ", ".join(f"{b.worker} ({b.why})" for b in now.blocked_on if b.for_good)
         return Verdict(
             "failed", f"{name} waits for {reasons}, and nothing that is under way will change that", "blocked"

@@ -220,6 +220,11 @@ def test_logs_carry_the_name_only_for_several(service, capsys):
     assert run(capsys, "logs", "-n", "9999")[0] == 2
 
 
+def test_a_line_that_was_cut_says_so(service, capsys):
+    service.answers["GET", "/api/v1/logs"] = 200, {"lines": [line("1", "zzz", "db", cut=20_000), line("2", "ok", "db")]}
+    assert run(capsys, "logs", "db")[:2] == (0, "zzz … [cut: 20000 bytes in all]\nok\n")
+
+
 def test_following_resumes_by_key_and_prints_each_line_once(service, capsys, monkeypatch):
     monkeypatch.setattr("app.client.PATIENCE", 0.5)
     monkeypatch.setattr("threading.Event.wait", lambda self, timeout=None: False)

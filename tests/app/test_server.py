@@ -160,20 +160,6 @@ def test_exit_when_done_tells_that_one_failed(tmp_path: Path, started: list[Serv
     assert service.end() == 1
 
 
-def test_an_open_door_is_refused(tmp_path: Path) -> None:
-    from app.listeners import Address, CannotListen
-    from app.server import refuse_open_doors
-    from app.settings import UpOptions
-    from supervisor_core.config import Config
-
-    options = UpOptions(tmp_path / "c")
-    refuse_open_doors([Address("127.0.0.1", 1)], options, Config())
-    with pytest.raises(CannotListen, match="plain_http"):
-        refuse_open_doors([Address("0.0.0.0", 1)], options, Config())
-    with pytest.raises(CannotListen, match="loopback"):
-        refuse_open_doors([Address("0.0.0.0", 1)], UpOptions(tmp_path / "c", no_auth=True), Config())
-
-
 def test_a_killed_service_leaves_no_second_copies(tmp_path: Path, started: list[Service]) -> None:
     first = Service(tmp_path, CONFIG.format(stop_timeout=0.5))
     started.append(first)
@@ -234,3 +220,31 @@ def test_a_state_folder_in_use_names_the_config_that_uses_it(tmp_path: Path, sta
     other = tmp_path / "other.toml"
     with pytest.raises(InstanceTaken, match=r"in use by .*/quarterdeck\.toml \(as pid"):
         Instance(other, service.state).lock().__enter__()
+
+
+def test_the_end_of_an_essential_worker_ends_the_service_with_its_status(
+    tmp_path: Path, started: list[Service]
+) -> None:
+    text = """
+[worker.main]
+command = "sleep 0.3; exit 7"
+essential = true
+restart = "never"
+start_seconds = 0
+[worker.beside]
+command = ["sleep", "600"]
+"""
+    service = Service(tmp_path, text)
+    started.append(service)
+    assert service.end() == 7
+
+
+def test_shutdown_timeout_bounds_what_a_stubborn_worker_may_take(tmp_path: Path, started: list[Service]) -> None:
+    service = Service(tmp_path, "[service]\nshutdown_timeout = 0.5\n" + CONFIG.format(stop_timeout=60))
+    started.append(service)
+    pid = service.pid_of("stubborn")
+    begun = time.monotonic()
+    service.process.send_signal(signal.SIGTERM)
+    service.end()
+    assert 0.5 <= time.monotonic() - begun < 6
+    assert gone(pid)

@@ -21,6 +21,7 @@ from app.web.factory import Settings, create_app, gather
 from supervisor_core.model import RestartPolicy, WorkerSpec
 from tests.support.asgi import ScriptedHost, a_program
 from tests.support.invariants import TAG
+from tests.support.needs import missing
 
 FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -140,8 +141,7 @@ class Service:
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
-        reason = "no chromium on PATH; on Debian: apt-get install chromium"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+        missing("no chromium on PATH; on Debian: apt-get install chromium")
     flags = [*FLAGS, "--no-sandbox"] if os.getuid() == 0 else FLAGS
     environment = {name: value for name, value in os.environ.items() if name != TAG}
     with sync_playwright() as playwright:

@@ -13,6 +13,7 @@ import pytest
 
 from app import assets
 from app.web.words import age, describe
+from tests.support.needs import missing
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -23,8 +24,7 @@ VECTORS = json.loads((HERE / "words.json").read_text(encoding="utf-8"))
 def deno(*arguments: str, tmp_path: Path) -> None:
     found = shutil.which("deno", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if found is None:
-        reason = "no deno; it comes with the development requirements"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+        missing("no deno; it comes with the development requirements")
     environment = {**os.environ, "DENO_DIR": str(tmp_path), "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"}
     done = subprocess.run(
         [found, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=50, check=False

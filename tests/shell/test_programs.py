@@ -29,14 +29,14 @@ def spec_of(name, **fields):
 
 @pytest.fixture
 def programs(monkeypatch):
-    """Stands for `cmd.program`: one work a name; notes with what it was asked for."""
+    """Stands for `program.program`: one work a name; notes with what it was asked for."""
     works, asked = {}, []
 
     def program(spec, spawner):
         asked.append((spec, spawner))
         return works[spec.name]
 
-    monkeypatch.setitem(sys.modules, "supervisor_core.cmd", SimpleNamespace(program=program))
+    monkeypatch.setitem(sys.modules, "supervisor_core.program", SimpleNamespace(program=program))
     return SimpleNamespace(works=works, asked=asked)
 
 
@@ -154,7 +154,25 @@ async def test_a_spawner_that_fails_to_come_up_is_a_failed_start(monkeypatch):
     def program(spec, spawner):
         raise OSError("too many open files")
 
-    monkeypatch.setitem(sys.modules, "supervisor_core.cmd", SimpleNamespace(program=program))
+    monkeypatch.setitem(sys.modules, "supervisor_core.program", SimpleNamespace(program=program))
     s = supervisor(spawner=object())
     s.tell(Add(spec_of("job")))
     assert [str(error) for error in await s.run()] == ["job: cannot start it: too many open files"]
+
+
+@virtual
+async def test_a_normal_end_is_no_error_also_when_it_is_started_again(programs):
+    s = supervisor(stay=True, spawner=object())
+
+    async def work(p):
+        return Ended(code=0)
+
+    programs.works["beat"] = work
+    always = RestartPolicy(RestartWhen.ALWAYS, backoff_initial=1000, backoff_max=1000)
+    s.tell(Add(spec_of("beat", restart=always)))
+    running = asyncio.create_task(s.run())
+    await asyncio.sleep(1)
+    assert s.get("beat").status.state == "backoff"
+    assert s.logger.of("beat") == ["exited", "retrying after 1000 s..."]
+    s.shutdown()
+    assert await running == []
