@@ -44,7 +44,7 @@ class Params:
     def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
         value = self.one(name, default)
         if value not in choices:
-            raise bad_query(f"{name}={shown(value)} is not known; it is {' or '.join(choices)}")
+            raise bad_query(f"{name}={shown(value)} is not known; it is {' or '.join(filter(None, choices))}")
         return value
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
