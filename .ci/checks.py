@@ -43,6 +43,7 @@ def main(arguments: list[str]) -> int:
     chosen = [a for a in arguments if a != "--all"]
     os.chdir(ROOT)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, and inherited so, where a shell runs us behind
     adopt_orphans()
     begun = time.monotonic()
     temporary = tempfile.mkdtemp(prefix="qd-")

@@ -242,8 +242,12 @@ def test_many_ends_at_once_hide_no_signal_from_a_service():
 
 
 def test_what_is_read_of_a_process():
-    child = subprocess.Popen(["sh", "-c", "exec sleep 1000"], start_new_session=True, env={"A": "é", "B": ""})
+    loop = "echo up; while :; do read line || exit; done"  # in the middle of exec there is no environment to be read
+    child = subprocess.Popen(
+        ["sh", "-c", loop], start_new_session=True, env={"A": "é", "B": ""}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
+        assert child.stdout.readline() == b"up\n"
         seen = procfs.read(child.pid)
         assert (seen.pid, seen.parent, seen.group, seen.session) == (child.pid, os.getpid(), child.pid, child.pid)
         assert seen.alive
@@ -257,7 +261,7 @@ def test_what_is_read_of_a_process():
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert not procfs.read(child.pid).alive, "a zombie"
     assert procfs.environment(child.pid) == b""
-    child.wait()
+    child.communicate()
     assert procfs.read(child.pid) is None
     assert procfs.children(child.pid) == []
 
