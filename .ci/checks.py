@@ -78,7 +78,7 @@ def steps(everything: bool) -> Iterator[Step]:
         yield Step("deno test", [BIN / "deno", "test", "--quiet", "--no-remote", "--allow-read", *script_tests])
     yield Step("hadolint", [BIN / "hadolint", "Dockerfile"])
     marks = ["-m", "long or not long"] if everything else []
-    yield Step("tests", [*PYTEST, "-q", "-n", "2", "--ignore", "tests/browser", *marks])
+    yield Step("tests", [*PYTEST, "-q", "-n", "2", "--rows", "--ignore", "tests/browser", *marks])
     if shutil.which("chromium") or CI:
         yield Step("tests in the browser", [*PYTEST, "-q", "-p", "no:asyncio", "tests/browser", *marks])
     if everything:

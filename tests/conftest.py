@@ -1,5 +1,7 @@
 """What every test gets without asking: a private temporary folder, and the check that it leaves nothing behind.
 
+Also the table of the fault matrix that `--rows` prints at the end.
+
 No fixture for one part of the product: those stand in that part's folder. Known wart: the fixtures here must be set up
 first and torn down last, which pytest grants to automatic ones of the outermost conftest.
 """
@@ -13,10 +15,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.invariants import TAG, Watch
+from tests.support.matrix import Results, rows_of
+
+_results = Results()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Names the settings of pytest-asyncio where it is off (tests/browser), so that they are not unknown ones."""
+    """Our option; and the settings of pytest-asyncio where it is off (tests/browser), so that they are not unknown."""
+    parser.addoption("--rows", action="store_true", help="print which test proved which row of the fault matrix")
     if not pluginmanager.hasplugin("asyncio"):
         for name in ("asyncio_mode", "asyncio_default_fixture_loop_scope", "asyncio_default_test_loop_scope"):
             parser.addini(name, "not used without the plugin")
@@ -32,6 +38,23 @@ def pytest_configure(config: pytest.Config) -> None:
     (folder / "t").mkdir()
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "t")
     os.environ[TAG] = folder.name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if rows := rows_of(item):
+            item.user_properties.append(("rows", rows))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _results.take(report)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.option.rows:
+        terminalreporter.section("fault matrix")
+        for line in _results.table():
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

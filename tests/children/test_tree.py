@@ -244,7 +244,11 @@ def test_many_ends_at_once_hide_no_signal_from_a_service():
 def test_what_is_read_of_a_process():
     loop = "echo up; while :; do read line || exit; done"  # in the middle of exec there is no environment to be read
     child = subprocess.Popen(
-        ["sh", "-c", loop], start_new_session=True, env={"A": "é", "B": ""}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ["sh", "-c", loop],
+        start_new_session=True,
+        env={"A": "é", "B": ""},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     try:
         assert child.stdout.readline() == b"up\n"

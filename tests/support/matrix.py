@@ -1,0 +1,103 @@
+"""The fault matrix: which tests prove which row, printed as a table (`--rows`), and which rows have no test, and why.
+
+A test says `@pytest.mark.row(14)`, or several numbers. What lives here: the titles, the reasons, and the table; no
+test. Known wart: a row is called proved when its tests pass, whether or not they look at all that it says.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+ROWS: Mapping[int, str] = {
+    1: "exits with each status, dies of each signal",
+    2: "crash loop of 5 ms lives",
+    3: "200 workers crash-loop at once",
+    4: "exits at once after its start",
+    5: "exits while a stop is being sent",
+    6: "ignores SIGTERM",
+    7: "leader obeys, a child ignores SIGTERM",
+    8: "stopped by SIGSTOP, then asked to end",
+    9: "cannot be killed",
+    10: "daemonises, parent exits",
+    11: "forks and escapes by setsid without end",
+    12: "fork bomb",
+    13: "zombie grandchildren",
+    14: "a grandchild holds stdout after the exit",
+    15: "closes stdout, runs on",
+    16: "last line without newline",
+    17: "a GiB without newline",
+    18: "binary and invalid UTF-8",
+    19: "a million lines a second",
+    20: "progress bars",
+    21: "fourteen ways in which a program cannot start",
+    22: "bad directory, unknown user, no right to become one",
+    23: "two workers with one name",
+    24: "inherited descriptors and stdin",
+    25: "readiness never comes, flaps, hangs",
+    26: "a dependency fails, is skipped, stops",
+    27: "forged readiness of another worker",
+    28: "exhausts memory",
+    29: "coroutine raises anything",
+    30: "coroutine blocks the loop",
+    31: "coroutine swallows cancellation",
+    48: "segment missing, truncated, replaced",
+    49: "live log file deleted or rotated by others",
+    50: "rotation under load, reader following",
+    51: "retention deletes what is being read",
+}
+
+ELSEWHERE: Mapping[int, str] = {
+    25: "probes are not built yet; a start_timeout is (scenario start_timeout)",
+    27: "the notify socket is not built yet",
+    30: "coroutines of a config file, which get a process of their own, are not built yet",
+}
+"""Rows that cannot be shown, or not wholly, and why."""
+
+GOOD, LEFT_OUT, BAD = "passed", "left out", "FAILED"
+
+
+def rows_of(item: pytest.Item) -> list[int]:
+    return sorted({row for mark in item.iter_markers("row") for row in mark.args})
+
+
+class Results:
+    """What became of the marked tests; filled from reports, which come from other processes too."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, str], dict[str, str]] = defaultdict(dict)
+
+    def take(self, report: pytest.TestReport) -> None:
+        rows = next((value for key, value in report.user_properties if key == "rows"), ())
+        if not rows or (report.when != "call" and report.passed):
+            return
+        result = GOOD if report.passed else LEFT_OUT if report.skipped else BAD
+        if result is LEFT_OUT and isinstance(report.longrepr, tuple):
+            result = f"{LEFT_OUT}: {str(report.longrepr[2]).removeprefix('Skipped: ')}"
+        for row in rows:
+            of_test = self._found[row, report.nodeid.partition("[")[0]]
+            if of_test.get(report.nodeid) != BAD:
+                of_test[report.nodeid] = result
+
+    def table(self) -> list[str]:
+        """One line a test, with the row's title before its first one."""
+        lines = []
+        for row, title in ROWS.items():
+            tests = {test: list(cases.values()) for (of, test), cases in self._found.items() if of == row}
+            lines.append(f"{row:3} {title}")
+            lines += [f"      {test} · {summed(results)}" for test, results in sorted(tests.items())]
+            if row in ELSEWHERE:
+                lines.append(f"      not shown here: {ELSEWHERE[row]}")
+            elif not tests:
+                lines.append("      no test ran")
+        return lines
+
+
+def summed(results: Iterable[str]) -> str:
+    """ "passed", "3 passed", "1 FAILED, 2 passed"."""
+    counts: dict[str, int] = defaultdict(int)
+    for result in results:
+        counts[result] += 1
+    if len(counts) == 1 and sum(counts.values()) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{count} {result}" for result, count in sorted(counts.items()))
