@@ -7,6 +7,7 @@ what is inherited, so that `python` in a job means the user's. Another environme
 import os
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 
 from .children import TAG
 from .model import Program, WorkerSpec
@@ -46,11 +47,15 @@ def inherited(program: Program, outside: Mapping[str, str]) -> dict[str, str]:
 
 def _leave(environment: dict[str, str], venv: str) -> None:
     """Undoes the activation of a virtual environment."""
-    own = os.path.realpath(venv)
-    if os.path.realpath(environment.get("VIRTUAL_ENV", "/")) == own:
+    if os.path.realpath(environment.get("VIRTUAL_ENV", "/")) == os.path.realpath(venv):
         del environment["VIRTUAL_ENV"]
         environment.pop("VIRTUAL_ENV_PROMPT", None)
     if "PATH" in environment:
-        folders = environment["PATH"].split(os.pathsep)
-        gone = os.path.join(own, "bin")
-        environment["PATH"] = os.pathsep.join(f for f in folders if not f or os.path.realpath(f) != gone)
+        environment["PATH"] = _path_without(environment["PATH"], venv)
+
+
+@lru_cache(maxsize=8)
+def _path_without(path: str, venv: str) -> str:
+    """The search path less the programs of that virtual environment. Kept: it looks at each folder on the disk."""
+    gone = os.path.join(os.path.realpath(venv), "bin")
+    return os.pathsep.join(f for f in path.split(os.pathsep) if not f or os.path.realpath(f) != gone)
