@@ -1,6 +1,6 @@
 """The composition root: the one place that knows all parts, starts them in order, and ends them in order.
 
-Workers first, the web second: the supervisor spawns while FastAPI is still being imported (a third of a second), and
+Workers first, the web second: FastAPI, a third of a second, is imported when all that may start has been started, and
 the sockets are bound before both, so that an early browser waits instead of failing. Nothing is decided here.
 
 The order of leaving is `_leave`, step by step; it matters, since uvicorn waits for open streams for minutes when it
@@ -92,7 +92,7 @@ class _Service:
         self.clock = Clock()
         limits = config.logs
         self.store = SegmentStore(
-            instance.logs, now=self.clock.now, segment=limits.segment, max_worker=limits.max_worker,
+            instance.logs, now=self.clock.now, segment=limits.each.segment, max_worker=limits.each.max_worker,
             max_total=limits.max_total,
         )  # fmt: skip
         self.supervisor = Supervisor(
@@ -111,7 +111,8 @@ class _Service:
         for spec in specs:
             self.supervisor.tell(Add(spec, by="config"))
         running = asyncio.create_task(self.supervisor.run(), name="supervisor")
-        await asyncio.sleep(0)  # the first workers are on their way before anything else is imported
+        await asyncio.sleep(0)
+        await self.supervisor.launched()  # an import beside them takes turns with each start: both come later
         try:
             services, server = await asyncio.to_thread(self._make_web)
             serving = asyncio.create_task(server.run_on(listeners), name="web")

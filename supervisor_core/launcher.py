@@ -48,6 +48,12 @@ class Launcher:
         self._left = True
         self._arm()
 
+    async def performed(self) -> None:
+        """Returns when all that was decided so far has begun, in as many turns of the loop as that takes."""
+        while self._actions or self._turning:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the works of the last turn take their first steps
+
     def enqueue(self, actions: Iterable[Action]) -> None:
         """Takes actions and sees to it that a turn comes, also without any: the timer may have to move."""
         self._actions.extend(actions)

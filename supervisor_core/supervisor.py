@@ -189,6 +189,10 @@ class Supervisor:
         with self.lock:
             return list(self._errors)
 
+    async def launched(self) -> None:
+        """Returns when every launch that was decided so far has begun: an embedding program's own start may wait."""
+        await self._launcher.performed()
+
     async def _until_over(self) -> None:
         cancelled: asyncio.CancelledError | None = None
         while not self._over.is_set:
