@@ -1,0 +1,56 @@
+"""Ours, started as a user starts it: a config file and `up --in-process`, page and captured output included."""
+
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import tools
+from . import Job, Kind, Peer
+
+
+@dataclass
+class Quarterdeck(Peer):
+    """`backoff` is its line in the config; empty: the pauses that a user has who writes nothing."""
+
+    name: str = "quarterdeck"
+    kind: Kind = Kind.OURS
+    backoff: str = "backoff = { initial = 0, max = 0, jitter = 0 }"
+    profile: Path | None = None
+
+    def need(self) -> None:
+        tools.product()
+
+    def prepare(self, job: Job) -> list[str]:
+        lines = [
+            "[service]",
+            f'listen = "127.0.0.1:{free_port()}"',
+            f"state = {json.dumps(str(job.folder / 'state'))}",
+            "[defaults]",
+            'restart = "always"',
+            "max_restarts = 0",
+            "start_seconds = 0",
+            self.backoff,
+        ]
+        for index, name in job.names():
+            lines += [f"[worker.{name}]", f"command = {json.dumps(job.command(index))}"]
+        config = job.folder / "quarterdeck.toml"
+        config.write_text("\n".join(lines) + "\n")
+        config.chmod(0o600)
+        self.environment = {"PYTHONPATH": "", "QUARTERDECK_LISTEN": ""}
+        inside = ["-m", "cProfile", "-o", str(self.profile)] if self.profile else []
+        return [str(tools.product()), "-P", *inside, "-m", "app", "up", "--in-process", "-c", str(config)]
+
+    def written(self, job: Job, index: int) -> list[Path]:
+        folder = job.folder / "state" / "logs"
+        return sorted(path for path in folder.glob(f"w{index:04d}/out/*") if path.suffix != ".idx")
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+os.environ.pop("QUARTERDECK_CONFIG", None)
