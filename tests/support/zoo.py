@@ -1,6 +1,13 @@
 """One small program that behaves as its arguments say, word by word; what tests run as a worker.
 
     python -I -S zoo.py say hello ignore TERM child pause
+    python -I -S zoo.py write 10000 rate=5000 size=100 noise=20 seal exit 3
+
+`write COUNT` prints numbered lines (COUNT may be `forever`), with these after it: `size=` bytes of a line with its
+newline; `batch=` lines of one write (0: blocks of about 64 KiB); `rate=` lines a second; `noise=` bytes of no text in
+a line of their own after each numbered one; `bar=` steps of a progress bar that the line then overwrites. Numbers go
+on over several `write`. `seal` prints how many lines came before it and their checksum, so that `sequences.py` knows
+the truth without asking the writer. `unbroken BYTES` prints as much without a newline, in numbered blocks.
 
 It uses the standard library only and starts in about 20 ms. Known wart: `runaway` ends by KILL alone.
 """
@@ -9,6 +16,74 @@ import os
 import select
 import signal
 import sys
+import time
+import zlib
+
+BLOCK = 64 * 1024
+DIGITS = 10
+NOISE = b"\x00\xff\xc3(\xed\xa0\x80\xf0\x9f\x98\x1b]52;c;?\x07"
+"""No text: NUL, bytes that begin or continue nothing, a lone surrogate, a cut emoji, an escape sequence."""
+
+
+class Numbered:
+    """The numbered lines of this process: how many, and the checksum of those without noise or bars."""
+
+    def __init__(self):
+        self.count = 0
+        self.sum = 0
+        self.ended = False
+
+    def end(self, *_):
+        """Ends the `write` that is under way, after the present block."""
+        self.ended = True
+
+    def write(self, count, size=100, batch=1, rate=0, noise=0, bar=0):
+        step = batch or max(1, BLOCK // size)
+        filler = b" " + b"x" * (size - DIGITS - 2) if size > DIGITS + 1 else b""
+        one = b"%%0%dd%s\n" % (DIGITS, filler)
+        last = None if count is None else self.count + count
+        begun, base = time.monotonic(), self.count
+        while not self.ended and (last is None or self.count < last):
+            now = step if last is None else min(step, last - self.count)
+            lines = (one * now) % tuple(range(self.count, self.count + now))
+            self.sum = zlib.crc32(lines, self.sum)
+            self.count += now
+            put(adorned(lines, noise, bar) if noise or bar else lines)
+            if rate:
+                ahead = begun + (self.count - base) / rate - time.monotonic()
+                if ahead > 0:
+                    wait(ahead)
+
+    def seal(self):
+        put(b"seal %d %08x\n" % (self.count, self.sum))
+        self.count = self.sum = 0
+
+
+def adorned(lines, noise, bar):
+    """Each line with a progress bar before it and noise after it."""
+    steps = b"".join(b"%3d %% %s\r" % (100 * n // bar, b"#" * n) for n in range(bar))
+    junk = (NOISE * (noise // len(NOISE) + 1))[:noise] + b"\n" if noise else b""
+    return b"".join(steps + line + junk for line in lines.splitlines(keepends=True))
+
+
+def unbroken(count):
+    number = 0
+    while count > 0:
+        block = b"<%014d>" % number + b"." * (BLOCK - 16)
+        put(block[:count])
+        count -= BLOCK
+        number += 1
+
+
+def put(data, fd=1):
+    """Writes all of it, whatever a pipe takes at once."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def wait(seconds):
+    select.select([], [], [], seconds)
 
 
 def pause():
@@ -37,33 +112,86 @@ def fork(*, escape=False, stubborn=False):
         return int(file.readline())
 
 
+def orphans(count):
+    """Children of a parent that has left, which end at once: somebody else must collect them."""
+    for _ in range(count):
+        if os.fork() == 0:
+            if os.fork() == 0:
+                os._exit(7)
+            os._exit(0)
+        os.wait()
+
+
+def daemonise():
+    """Goes on as a daemon does: another session, another process; the first one has left with status 0."""
+    for again in (True, False):
+        if os.fork():
+            os._exit(0)
+        if again:
+            os.setsid()
+
+
 def runaway():
     """Forks into new sessions faster than one can look."""
     for _ in range(5000):
         if os.fork():
             os._exit(0)
         os.setsid()
-        select.select([], [], [], 0.002)
+        wait(0.002)
+
+
+def number_of(name):
+    """`TERM`, `RTMIN+3` or a number."""
+    if name.isdigit():
+        return int(name)
+    if name.startswith("RTMIN+"):
+        return signal.SIGRTMIN + int(name.removeprefix("RTMIN+"))
+    return signal.Signals["SIG" + name]
+
+
+def settings(words):
+    """Takes the `key=value` words that follow, as numbers."""
+    taken = {}
+    while words and "=" in words[0]:
+        key, _, value = words.pop(0).partition("=")
+        taken[key] = int(value)
+    return taken
 
 
 def main(words):
-    out, err = sys.stdout, sys.stderr
+    out, lines = sys.stdout, Numbered()
     while words:
         word = words.pop(0)
         if word == "say":
             print(words.pop(0), file=out, flush=True)
         elif word == "err":
-            print(words.pop(0), file=err, flush=True)
+            print(words.pop(0), file=sys.stderr, flush=True)
+        elif word == "print":  # no newline
+            print(words.pop(0), end="", file=out, flush=True)
         elif word == "flood":
             for number in range(int(words.pop(0))):
                 out.write(f"line {number}\n")
             out.flush()
+        elif word == "write":
+            count = words.pop(0)
+            lines.write(None if count == "forever" else int(count), **settings(words))
+        elif word == "seal":
+            lines.seal()
+        elif word == "unbroken":
+            unbroken(int(words.pop(0)))
+        elif word == "noise":
+            put((NOISE * (int(words[0]) // len(NOISE) + 1))[: int(words.pop(0))])
+        elif word == "wait":
+            wait(float(words.pop(0)))
         elif word == "exit":
             os._exit(int(words.pop(0)))
         elif word == "die":
-            os.kill(os.getpid(), signal.Signals["SIG" + words.pop(0)])
+            # not what somebody set for it: some are ignored in us from our start, and a core file helps nobody
+            end_by(number_of(words.pop(0)))
         elif word == "ignore":
-            signal.signal(signal.Signals["SIG" + words.pop(0)], signal.SIG_IGN)
+            signal.signal(number_of(words.pop(0)), signal.SIG_IGN)
+        elif word == "until":
+            signal.signal(number_of(words.pop(0)), lines.end)
         elif word == "child":
             fork()
         elif word == "stubborn-child":
@@ -74,6 +202,10 @@ def main(words):
             pid = fork(escape=True)
             os.kill(pid, signal.SIGKILL)
             print("escapee", pid, file=out, flush=True)
+        elif word == "orphans":
+            orphans(int(words.pop(0)))
+        elif word == "daemon":
+            daemonise()
         elif word == "runaway":
             if os.fork() == 0:
                 runaway()
@@ -88,6 +220,17 @@ def main(words):
             pause()
         else:
             raise SystemExit(f"no such word: {word}")
+
+
+def end_by(number):
+    """Sends itself a signal with its first meaning, and leaves no core file."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
 
 
 main(sys.argv[1:])
