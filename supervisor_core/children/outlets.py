@@ -1,9 +1,10 @@
 """The reading ends of one run's pipes, driven by an event loop: when to move bytes, and when to give a pipe up.
 
-A readiness callback makes one bounded move, so that a thousand workers share the loop fairly; the bytes themselves go
-through `pump.Channel` to a log store, or through a `Tap` to a callback, never through policy.
+A callback makes one bounded move, so that a thousand workers share the loop fairly; the bytes themselves go
+through `pump.Channel` to a log store, or through a `Tap` to a callback, never through policy. The source says whether
+readiness or a timer calls next.
 
-Known wart: while a store cannot take bytes this asks again on a timer, since no event says that a disk has room.
+Known wart: while a store cannot take bytes the timer asks again, since no event says that a disk has room.
 """
 
 import asyncio
@@ -13,9 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from . import Output
-
-RETRY = 0.25
-"""Seconds until a store that could not take bytes is asked again."""
+from .pacing import READY
 
 DRAIN = 16
 """Moves that empty a pipe at the end of its main writer; others may go on writing meanwhile."""
@@ -28,6 +27,7 @@ class Source(Protocol):
 
     fd: int
     trouble: OSError | None
+    pause: float
 
     def move(self) -> bool: ...
 
@@ -41,6 +41,7 @@ class Tap:
         os.set_blocking(fd, False)
         self.fd = fd
         self.trouble: OSError | None = None
+        self.pause = READY
         self._stream = stream
         self._output = output
 
@@ -81,10 +82,11 @@ class Outlet:
         self._fd = source.fd
         self._ended: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._watched = False
 
     def begin(self, ended: Callable[[], None]) -> None:
         self._ended = ended
-        self._loop.add_reader(self._fd, self._move)
+        self._watch()
 
     def drain(self) -> None:
         """Takes what a writer that has just ended left in the pipe."""
@@ -113,23 +115,25 @@ class Outlet:
         if not self._source.move():
             self._unwatch()
             self._end()
-        elif self._source.trouble is not None:
+        elif self._source.pause >= 0:
             self._unwatch()
-            self._timer = self._loop.call_later(RETRY, self._resume)
+            self._timer = self._loop.call_later(self._source.pause, self._move)
+        elif not self._watched:
+            self._unwatch()
+            self._watch()
 
-    def _resume(self) -> None:
-        self._timer = None
-        if self._source.fd >= 0:
-            self._loop.add_reader(self._fd, self._move)
-            self._move()
+    def _watch(self) -> None:
+        self._watched = True
+        self._loop.add_reader(self._fd, self._move)
 
     def _unwatch(self) -> None:
         """At once after the end too: the number may be given out again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._loop.is_closed():
+        if self._watched and not self._loop.is_closed():
             self._loop.remove_reader(self._fd)
+        self._watched = False
 
     def _end(self) -> None:
         ended, self._ended = self._ended, None
