@@ -103,17 +103,16 @@ def npm() -> Path:
 
 @_once
 def debian() -> Path:
-    """The folder into which s6 and runit are unpacked. Needs no root: nothing is installed."""
+    """The folder into which runit is unpacked. Needs no root: nothing is installed."""
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         raise Missing("this is no Debian")
     place, lock = PLACE / "debian", HERE / "debian.txt"
     stamp = place / "stamp"
     if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
-        say("unpacking s6 and runit (once) …")
+        say("unpacking runit (once) …")
         shutil.rmtree(place, ignore_errors=True)
         (place / "archives").mkdir(parents=True)
-        for line in lock.read_text().splitlines():
-            wanted, digest = line.split()
+        for wanted, digest in (line.split() for line in lock.read_text().splitlines() if line.startswith("runit=")):
             _run("apt-get", "-q", "download", wanted, cwd=place / "archives")
             (archive,) = (place / "archives").glob(f"{wanted.partition('=')[0]}_*.deb")
             if hashlib.sha256(archive.read_bytes()).hexdigest() != digest:
@@ -129,6 +128,18 @@ def debian_environment() -> dict[str, str]:
     programs = [str(root / name) for name in ("usr/bin", "bin", "usr/sbin", "sbin")]
     libraries = sorted({str(path.parent) for path in root.rglob("*.so.*")})
     return {"PATH": ":".join([*programs, os.environ.get("PATH", os.defpath)]), "LD_LIBRARY_PATH": ":".join(libraries)}
+
+
+@_once
+def s6() -> Path:
+    """The program s6-svscan. It has to be installed: Debian's looks for s6-supervise in /usr/bin and nowhere else."""
+    pinned = next(line.split()[0] for line in (HERE / "debian.txt").read_text().splitlines() if line.startswith("s6="))
+    if not shutil.which("s6-svscan") and os.geteuid() == 0 and shutil.which("apt-get"):
+        say("installing s6 (once) …")
+        _run("apt-get", "install", "-y", "-qq", "--no-install-recommends", pinned)
+    if found := shutil.which("s6-svscan"):
+        return Path(found)
+    raise Missing("it is not installed; on Debian: sudo apt-get install s6")
 
 
 def _compiled(name: str) -> Path:

@@ -23,10 +23,9 @@ class S6(Peer):
     name: str = "s6"
 
     def need(self) -> None:
-        tools.debian()
+        tools.s6()
 
     def prepare(self, job: Job) -> list[str]:
-        self.environment = tools.debian_environment()
         for index, name in job.names():
             output = "" if job.capture else " >/dev/null"
             write_script(job.folder / "scan" / name / "run", f"exec {shlex.join(job.command(index))}{output}")
