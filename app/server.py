@@ -92,8 +92,10 @@ class _Service:
         self.clock = Clock()
         limits = config.logs
         self.store = SegmentStore(
-            instance.logs, now=self.clock.now, segment=limits.each.segment, max_worker=limits.each.max_worker,
-            max_total=limits.max_total,
+            instance.logs, now=self.clock.now, max_total=limits.max_total,
+            segment=limits.each.segment, max_worker=limits.each.max_worker, keep=limits.each.keep,
+            min_free=limits.each.min_free, compress=limits.each.compress,
+            own={spec.name: spec.logs for spec in config.workers},
         )  # fmt: skip
         self.supervisor = Supervisor(
             stay=True,

@@ -129,6 +129,36 @@ class StopPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Free:
+    """Space to be left free on a disk: a share of it (0 to 1) or a number of bytes, whichever is more."""
+
+    share: float = 0.0
+    size: int = 0
+
+    def of(self, disk: int) -> int:
+        """Bytes, on a disk that holds `disk` bytes."""
+        return max(int(self.share * disk), self.size)
+
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogPolicy:
+    """What is kept of the output of one worker: sizes in bytes, `keep` in seconds.
+
+    A segment is the file that is written until it has the size `segment`; only those that are closed are compressed,
+    and only those are deleted: past `max_worker`, past the age `keep`, or while less than `min_free` is free.
+    """
+
+    max_worker: int = 1024 * MIB
+    keep: float = 14 * 86_400.0
+    segment: int = 16 * MIB
+    min_free: Free = Free(share=0.05)
+    compress: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A command of the config file, as the spawner needs it; every path absolute, every value expanded.
 
@@ -167,6 +197,7 @@ class WorkerSpec:
     daemon: bool = False
     one_shot: bool = False
     program: Program | None = None
+    logs: LogPolicy = LogPolicy()
     labels: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
     lock  watermark  NAME -> by-id/ID
     by-id/ID/name
-    by-id/ID/STREAM/OFFSET.log, OFFSET.idx, expired.idx
+    by-id/ID/STREAM/OFFSET.log or OFFSET.log.gz, OFFSET.idx, expired.idx
 
 A worker's name is never used as a path; its id is made once and found again by the `name` file.
 """
@@ -17,10 +17,14 @@ from urllib.parse import quote
 
 from ..lines import Line
 from .index import Index, open_plain
+from .packed import Unpacker
 
 FOLDER_MODE = 0o750
 FILE_MODE = 0o640
-_SEGMENT = re.compile(r"[0-9a-f]{16}\Z")
+_SEGMENT = re.compile(r"([0-9a-f]{16})\.(log|log\.gz|idx)\Z")
+NEW = ".new"
+"""Ends the name of a file that is not finished."""
+
 _STREAM = re.compile(r"[a-z]{1,16}\Z")
 _OWN_NAMES = frozenset({"lock", "watermark", "by-id"})
 
@@ -31,7 +35,7 @@ class StreamFiles:
     `bases` are the first logical offsets of the segments, oldest first; `last` is the newest stamp in its indexes.
     """
 
-    def __init__(self, folder: Path, worker: str, stream: str) -> None:
+    def __init__(self, folder: Path, worker: str, stream: str, unpacker: Unpacker) -> None:
         self.folder = folder
         self._at = f"{folder}/"
         self.worker = worker
@@ -40,10 +44,15 @@ class StreamFiles:
         self.last = 0
         self.open_line: tuple[int, Line | None] = (0, None)
         """The partial line as of a stamp: a cache of the reader's."""
+        self._unpacker = unpacker
         self._firsts: dict[int, tuple[int, int]] = {}
 
     def log(self, base: int) -> str:
         return f"{self._at}{base:016x}.log"
+
+    def packed(self, base: int) -> str:
+        """Where the same bytes are when they are compressed; then there is no plain file."""
+        return f"{self._at}{base:016x}.log.gz"
 
     def index(self, base: int) -> str:
         return f"{self._at}{base:016x}.idx"
@@ -55,8 +64,8 @@ class StreamFiles:
 
     def list_bases(self) -> tuple[int, ...]:
         """The segments that are in the folder."""
-        found = {name[:-4] for name in os.listdir(self.folder) if name.endswith((".log", ".idx"))}
-        return tuple(sorted(int(name, 16) for name in found if _SEGMENT.match(name)))
+        found = {match[1] for name in os.listdir(self.folder) if (match := _SEGMENT.match(name))}
+        return tuple(sorted(int(name, 16) for name in found))
 
     def first(self, base: int) -> tuple[int, int]:
         """(stamp, time) of a segment's first record; (0, 0) while it has none."""
@@ -81,19 +90,56 @@ class StreamFiles:
             if n < 0:
                 break
             stop = min(end, bases[n + 1]) if n + 1 < len(bases) else end
-            try:
-                fd = open_plain(self.log(bases[n]))
-            except OSError:
-                break
-            try:
-                part = os.pread(fd, stop - start, start - bases[n])
-            finally:
-                os.close(fd)
+            part = self._read(bases[n], start - bases[n], stop - bases[n])
             parts.append(part)
             start += len(part)
             if start < stop:
                 break
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _read(self, base: int, start: int, end: int) -> bytes:
+        """The bytes [start, end) of one segment; ends early where bytes are missing."""
+        try:
+            fd = open_plain(self.log(base))
+        except OSError:
+            try:
+                return self._unpacker.read(self.packed(base), start, end)
+            except OSError:
+                return b""
+        try:
+            return os.pread(fd, end - start, start)
+        finally:
+            os.close(fd)
+
+    def hole(self, at: int) -> tuple[int, int | None]:
+        """The range of missing bytes around an offset at which `read` gives none.
+
+        Ends with its segment at the latest; None where that is still being written.
+        """
+        bases = self.bases
+        n = max(bisect_right(bases, at) - 1, 0)
+        following = bases[n + 1] if n + 1 < len(bases) else None
+        start, end = self._hole(bases[n], at - bases[n])
+        return bases[n] + start, following if end is None else bases[n] + end
+
+    def _hole(self, base: int, at: int) -> tuple[int, int | None]:
+        with contextlib.suppress(OSError):
+            return self.plain_size(base), None
+        with contextlib.suppress(OSError):
+            return self._unpacker.hole(self.packed(base), at)
+        return 0, None
+
+    def plain_size(self, base: int) -> int:
+        """Bytes of the plain file. Raises OSError when there is none."""
+        fd = open_plain(self.log(base))
+        try:
+            return os.fstat(fd).st_size
+        finally:
+            os.close(fd)
+
+    def packed_size(self, base: int) -> int:
+        """Raw bytes that the compressed file holds. Raises OSError when there is none."""
+        return self._unpacker.size(self.packed(base))
 
 
 class Folders:
@@ -104,6 +150,7 @@ class Folders:
         self._by_id = root / "by-id"
         self._by_id.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         self._places: dict[str, Path] = {}
+        self._unpacker = Unpacker()
         self.streams: dict[str, dict[str, StreamFiles]] = {}
         for place in sorted(self._by_id.iterdir()):
             with contextlib.suppress(OSError, UnicodeDecodeError):
@@ -129,7 +176,7 @@ class Folders:
         return self._know(worker, folder)
 
     def _know(self, worker: str, folder: Path) -> StreamFiles:
-        files = StreamFiles(folder, worker, folder.name)
+        files = StreamFiles(folder, worker, folder.name, self._unpacker)
         files.bases = files.list_bases()
         # replaced, not changed: readers iterate over it
         self.streams[worker] = {**self.streams.get(worker, {}), folder.name: files}

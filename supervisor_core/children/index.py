@@ -10,6 +10,7 @@ import stat
 import struct
 import zlib
 from bisect import bisect_left
+from collections.abc import Iterator
 from typing import NamedTuple
 
 CHUNK = 1
@@ -27,6 +28,7 @@ _BODY = struct.Struct("<QqQIBB")
 _STAMP = struct.Struct("<Q24x")
 _KIND = 28
 _CHUNK = bytes([CHUNK])
+_SOME = 2048
 
 
 class Vanished(Exception):
@@ -99,6 +101,22 @@ class Index:
     def some(self, first: int, number: int) -> list[Record]:
         data = self.raw(first, min(number, self.count - first))
         return list(map(Record._make, _FORMAT.iter_unpack(data[: len(data) // SIZE * SIZE])))
+
+    def last_whole(self) -> Record | None:
+        """The last record that is as it was written."""
+        for i in range(self.count - 1, -1, -1):
+            data = self.raw(i, 1)
+            if whole(data):
+                return Record._make(_FORMAT.unpack(data))
+        return None
+
+    def whole(self) -> Iterator[Record]:
+        """All records that are as they were written."""
+        for first in range(0, self.count, _SOME):
+            data = self.raw(first, min(_SOME, self.count - first))
+            for at in range(0, len(data) // SIZE * SIZE, SIZE):
+                if whole(data[at : at + SIZE]):
+                    yield Record._make(_FORMAT.unpack_from(data, at))
 
     def find(self, stamp: int) -> int:
         """The first record whose stamp is not below `stamp`; `count` when there is none. Quick near the end."""

@@ -4,25 +4,55 @@ First every stream's last stamp is read, then repairs get fresh stamps above all
 a reader may have seen. Bytes are never changed.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
-from .files import FILE_MODE, StreamFiles
+from .files import FILE_MODE, NEW, StreamFiles
 from .index import CHUNK, END, ESTIMATED, REBUILT, SIZE, Index, Record, whole
 from .stamps import Stamps
 from .writer import MOVE, StreamLog
+
+
+def tidy(files: StreamFiles) -> None:
+    """Ends what was cut off while a segment was being compressed: of two copies the fuller one stays."""
+    names = set(os.listdir(files.folder))
+    for name in names:
+        if name.endswith(NEW):
+            _remove(files.folder / name)
+    for base in files.bases:
+        plain, packed = files.log(base), files.packed(base)
+        if {os.path.basename(plain), os.path.basename(packed)} <= names:
+            _remove(packed if _is_less(files, base) else plain)
+
+
+def _is_less(files: StreamFiles, base: int) -> bool:
+    """Whether the compressed copy holds less than the plain one."""
+    try:
+        plain = files.plain_size(base)
+    except OSError:
+        return False
+    with contextlib.suppress(OSError):
+        return files.packed_size(base) < plain
+    return True
+
+
+def _remove(path: str | Path) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 def newest_stamp(streams: Iterable[StreamFiles]) -> int:
     """The greatest stamp in any index."""
     newest = 0
     for files in streams:
-        for base in reversed(files.bases):
-            with Index(files.index(base)) as index:
-                last = _last_whole(index)
-                if last > 0:
-                    newest = max(newest, index.get(last - 1).stamp)
-                    break
+        for path in (*map(files.index, reversed(files.bases)), files.expired):
+            with Index(path) as index:
+                last = index.last_whole()
+            if last is not None:
+                newest = max(newest, last.stamp)
+                break
     return newest
 
 
@@ -31,7 +61,7 @@ def mend(log: StreamLog, stamps: Stamps) -> None:
     files = log.files
     sealed = files.bases[:-1]
     for base, following in zip(sealed, files.bases[1:], strict=True):
-        if not _size(files, base, index=True) and _size(files, base):
+        if _lacks_index(files, base) and _size(files, base):
             _rebuild_between(files, base, following)
     if not files.bases:
         return
@@ -103,11 +133,17 @@ def _last_whole(index: Index) -> int:
     return count
 
 
-def _size(files: StreamFiles, base: int, *, index: bool = False) -> int:
-    try:
-        return os.path.getsize(files.index(base) if index else files.log(base))
-    except FileNotFoundError:
-        return 0
+def _size(files: StreamFiles, base: int) -> int:
+    """Raw bytes of a segment; 0 where they cannot be read."""
+    for size in (files.plain_size, files.packed_size):
+        with contextlib.suppress(OSError):
+            return size(base)
+    return 0
+
+
+def _lacks_index(files: StreamFiles, base: int) -> bool:
+    with Index(files.index(base)) as index:
+        return not index.count
 
 
 def _record_before(files: StreamFiles, n: int) -> Record | None:

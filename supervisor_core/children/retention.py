@@ -1,26 +1,39 @@
-"""Deletes the oldest segments when a worker, or all of them, hold too many bytes; says what is gone.
+"""Deletes the oldest closed segments: past a size, past an age, and while the disk has too little room.
 
 Before a segment goes, a record of its end is written to the stream's `expired.idx`: from it a reader that comes back
 learns how much it missed. The segment that is being written is never deleted.
+
+Known wart: a file system that frees space late is asked again at the next closed segment, and more goes than need be.
 """
 
 import contextlib
+import math
 import os
-from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
+from ..model import LogPolicy
 from .files import FILE_MODE, StreamFiles
 from .index import CHUNK, SIZE, Index, Record
 
 
 class Retention:
-    """Limits in bytes, indexes included. Called by the writer under its lock."""
+    """What is kept of each worker, by its policy, and of all together. Called by the writer under its lock.
 
-    def __init__(self, per_worker: int, total: int) -> None:
-        self._per_worker = per_worker
+    Sizes in bytes, indexes included, compressed ones as they are; times in seconds since the epoch.
+    """
+
+    def __init__(self, root: Path, policy: Callable[[str], LogPolicy], total: int, now: Callable[[], float]) -> None:
+        self._root = root
+        self._policy = policy
         self._total = total
-        self._sealed: dict[StreamFiles, list[tuple[int, int]]] = {}
+        self._now = now
+        self._sealed: dict[StreamFiles, deque[tuple[int, int]]] = {}
         self._of_worker: dict[str, int] = {}
         self._sum = 0
+        self._oldest: dict[StreamFiles, tuple[int, float]] = {}
+        """Of the oldest segment of a stream: its base, and the time of its last record."""
 
     def know(self, files: StreamFiles) -> None:
         """Counts what an earlier process left, and ends a deletion that it had begun."""
@@ -31,42 +44,129 @@ class Retention:
             self._delete(files)
 
     def sealed(self, files: StreamFiles, base: int) -> None:
-        """A segment was cut: counts it, and deletes what is too much."""
+        """A segment was closed: counts it, and deletes what is too much."""
         self._add(files, base)
         self.trim(files.worker)
+        self.make_room()
+
+    def packed(self, files: StreamFiles, base: int) -> None:
+        """A segment has another size now."""
+        for i, (known, size) in enumerate(self._sealed.get(files, ())):
+            if known == base:
+                new = _size(files, base)
+                self._sealed[files][i] = base, new
+                self._count(files.worker, new - size)
+
+    def trim_all(self) -> None:
+        for worker in list(self._of_worker):
+            self.trim(worker)
+        self.make_room()
 
     def trim(self, worker: str) -> None:
-        while self._of_worker.get(worker, 0) > self._per_worker:
-            self._delete(min((f for f in self._sealed if f.worker == worker), key=self._age))
-        while self._sum > self._total:
-            self._delete(min(self._sealed, key=self._age))
+        limit = self._policy(worker).max_worker
+        while self._of_worker.get(worker, 0) > limit:
+            if not self._delete_oldest(files for files in self._sealed if files.worker == worker):
+                break
+        while self._sum > self._total and self._delete_oldest(self._sealed):
+            pass
 
-    def _age(self, files: StreamFiles) -> int:
-        return files.first(files.bases[0])[0]
+    def make_room(self) -> bool:
+        """Deletes the oldest while less is free than their policies want; says whether anything went."""
+        try:
+            disk = os.statvfs(self._root)
+        except OSError:
+            return False
+        free, all = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        went = 0
+        while gone := self._delete_oldest(
+            f for f in self._sealed if free + went < self._policy(f.worker).min_free.of(all)
+        ):
+            went += gone
+        return went > 0
+
+    def expire(self) -> float:
+        """Deletes what is too old; gives the time at which the next one will be, infinity when there is none."""
+        soonest = math.inf
+        for files in list(self._sealed):
+            keep = self._policy(files.worker).keep
+            while files in self._sealed:
+                due = self._age(files) + keep
+                if due > self._now():
+                    soonest = min(soonest, due)
+                    break
+                self._delete(files)
+        return soonest
+
+    def holds(self, files: StreamFiles, base: int) -> bool:
+        """Whether it is a closed segment that is still there."""
+        return any(known == base for known, _ in self._sealed.get(files, ()))
+
+    def _delete_oldest(self, candidates: Iterable[StreamFiles]) -> int:
+        """Deletes the oldest segment of these streams; gives its bytes, 0 when nothing is left to delete."""
+        files = min(candidates, key=_first_stamp, default=None)
+        return self._delete(files) if files else 0
+
+    def _age(self, files: StreamFiles) -> float:
+        """The time of the last record of a stream's oldest segment."""
+        base = self._sealed[files][0][0]
+        known = self._oldest.get(files)
+        if known is None or known[0] != base:
+            known = self._oldest[files] = base, last_time(files, base)
+        return known[1]
 
     def _add(self, files: StreamFiles, base: int) -> None:
-        size = 0
-        for path in (files.log(base), files.index(base)):
-            with contextlib.suppress(FileNotFoundError):
-                size += os.path.getsize(path)
-        self._sealed.setdefault(files, []).append((base, size))
-        self._of_worker[files.worker] = self._of_worker.get(files.worker, 0) + size
+        size = _size(files, base)
+        self._sealed.setdefault(files, deque()).append((base, size))
+        self._count(files.worker, size)
+
+    def _count(self, worker: str, size: int) -> None:
+        self._of_worker[worker] = self._of_worker.get(worker, 0) + size
         self._sum += size
 
-    def _delete(self, files: StreamFiles) -> None:
-        """Deletes the oldest segment of a stream."""
+    def _delete(self, files: StreamFiles) -> int:
+        """Deletes the oldest segment of a stream; gives its bytes, one at least."""
         sealed = self._sealed[files]
-        base, size = sealed.pop(0)
+        base, size = sealed.popleft()
         if not sealed:
             del self._sealed[files]
-        self._of_worker[files.worker] -= size
-        self._sum -= size
+        self._oldest.pop(files, None)
+        self._count(files.worker, -size)
         bury(files, base)
         files.bases = tuple(b for b in files.bases if b > base)
         files.forget(base)
-        for path in (files.index(base), files.log(base)):
-            with contextlib.suppress(FileNotFoundError):
+        for path in (files.index(base), files.log(base), files.packed(base)):
+            with contextlib.suppress(OSError):  # gone, or something that is not ours stands there
                 os.unlink(path)
+        return max(size, 1)
+
+
+def _first_stamp(files: StreamFiles) -> int:
+    return files.first(files.bases[0])[0]
+
+
+def _size(files: StreamFiles, base: int) -> int:
+    """Bytes of a segment; a plain file beside the compressed one is on its way out."""
+    packed = _length(files.packed(base))
+    return (packed or _length(files.log(base))) + _length(files.index(base))
+
+
+def _length(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
+def last_time(files: StreamFiles, base: int) -> float:
+    """When the last record of a segment was written; when its index was, where that tells nothing."""
+    with Index(files.index(base)) as index:
+        last = index.last_whole()
+    if last is not None:
+        return last.time / 1e6
+    for path in (files.index(base), files.log(base), files.packed(base)):
+        with contextlib.suppress(OSError):
+            return os.lstat(path).st_mtime
+    return 0.0
 
 
 def bury(files: StreamFiles, base: int) -> None:
@@ -76,8 +176,8 @@ def bury(files: StreamFiles, base: int) -> None:
     if before is not None and before.end >= end:
         return
     with Index(files.index(base)) as index:
-        last = index.get(index.count - 1) if index.count else None
-    stamp = last.stamp if last else files.first(end)[0] - 1
+        last = index.last_whole()
+    stamp = last.stamp if last else max(files.first(end)[0] - 1, before.stamp if before else 0)
     record = Record(stamp, last.time if last else 0, end, last.run if last else 0, CHUNK)
     fd = os.open(files.expired, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
     try:
@@ -88,7 +188,7 @@ def bury(files: StreamFiles, base: int) -> None:
 
 def _last(files: StreamFiles) -> Record | None:
     with Index(files.expired) as index:
-        return index.get(index.count - 1) if index.count else None
+        return index.last_whole()
 
 
 def missed(files: StreamFiles, stamp: int) -> tuple[int, int, int] | None:
@@ -97,10 +197,12 @@ def missed(files: StreamFiles, stamp: int) -> tuple[int, int, int] | None:
     `start` is the beginning of the segment in which it was.
     """
     with Index(files.expired) as index:
-        if not index.count:
+        last = index.last_whole()
+        if last is None or last.stamp <= stamp:
             return None
-        last = index.get(index.count - 1)
-        if last.stamp <= stamp:
-            return None
-        i = bisect_right(range(index.count), stamp, key=lambda k: index.get(k).stamp)
-        return last.stamp, index.get(i - 1).end if i else 0, last.end
+        start = 0
+        for record in index.whole():
+            if record.stamp > stamp:
+                break
+            start = max(start, record.end)
+        return last.stamp, min(start, last.end), last.end

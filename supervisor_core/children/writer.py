@@ -126,12 +126,22 @@ class StreamLog:
             and size >= self._segment
             and (self.end - self.base >= 2 * self._segment or size >= 2 * self._segment or self._at_newline())
         ):
-            self.rest()
-            sealed, self.base, self.records, self.torn = self.base, self.end, 0, False
-            self._open()
-            self._sealed(self.files, sealed)
+            self.cut()
         else:
             self._open()
+
+    def cut(self) -> None:
+        """Closes the segment, which must not be empty, and begins the next one. After an OSError all is as before."""
+        self.rest()
+        sealed, records, torn = self.base, self.records, self.torn
+        self.base, self.records, self.torn = self.end, 0, False
+        try:
+            self._open()
+        except OSError:
+            self.rest()
+            self.base, self.records, self.torn = sealed, records, torn
+            raise
+        self._sealed(self.files, sealed)
 
     def _at_newline(self) -> bool:
         self._open()

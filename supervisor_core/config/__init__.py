@@ -74,16 +74,22 @@ def load(path: str | Path, *, environ: Mapping[str, str] | None = None, fragment
 
 
 def read_one(
-    name: str, table: Mapping[str, Any], folder: str, *, known: Mapping[str, tuple[str, ...]]
+    name: str,
+    table: Mapping[str, Any],
+    folder: str,
+    *,
+    known: Mapping[str, tuple[str, ...]],
+    logs: LogSettings | None = None,
 ) -> list[WorkerSpec]:
     """Gives the worker(s) of one table that came as JSON, with origin `api`; raises `ConfigError`.
 
-    `folder` is what paths are relative to; `known` are the other workers' names, each with the names that it means.
+    `folder` is what paths are relative to; `known` are the other workers' names, each with the names that it means;
+    `logs` is what `[logs]` says.
     """
     problems = Problems()
     found = Found(dict(table), Source("the request", folder), (name,))
     check_name(name, found, problems)
-    reads = read_worker(found, {}, os.environ, problems)
+    reads = read_worker(found, {}, os.environ, problems, (logs or LogSettings()).each)
     names = {**known, name: tuple(read.spec.name for read in reads), **{r.spec.name: (r.spec.name,) for r in reads}}
     specs = [
         replace(r.spec, requires=resolve(r.spec.name, r.wishes, names, problems), origin="api", source="")
@@ -122,7 +128,7 @@ class _Loader:
         logs = read_logs(self.single.get("logs"), self.words, self.problems)
         tokens = read_tokens(self.lists["token"], self.words, self.problems)
         refuse_pools_and_hooks(self.tables.get("pool", {}), self.lists["hook"], self.words, self.problems)
-        workers, groups = self._workers()
+        workers, groups = self._workers(logs)
         return Config(service, logs, workers, groups, tokens, tuple(self.files), tuple(self.notes))
 
     def _included(self, path: Path, main: Found) -> list[Path]:
@@ -187,7 +193,7 @@ class _Loader:
         else:
             places[name] = found
 
-    def _workers(self) -> tuple[tuple[WorkerSpec, ...], dict[str, Group]]:
+    def _workers(self, logs: LogSettings) -> tuple[tuple[WorkerSpec, ...], dict[str, Group]]:
         reads: dict[str, Read] = {}
         names: dict[str, tuple[str, ...]] = {}
         for title, found in self.tables.get("worker", {}).items():
@@ -195,7 +201,7 @@ class _Loader:
                 self.problems.add(found, f"{shown(found.value)} is no table; write [worker.{title}]")
                 continue
             check_name(title, found, self.problems)
-            made = read_worker(found, self.defaults, self.words.variables, self.problems)
+            made = read_worker(found, self.defaults, self.words.variables, self.problems, logs.each)
             names[title] = tuple(read.spec.name for read in made)
             for read in made:
                 self._claim(reads, read)

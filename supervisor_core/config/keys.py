@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..model import Free
 from . import addresses as a
 from . import values as v
 
@@ -72,15 +73,15 @@ SERVICE = table(
 LOGS = table(
     Key("max_worker", v.size, 1024 * MIB, "Bytes kept of one worker."),
     Key("max_total", v.size, 10 * 1024 * MIB, "Bytes kept of all workers."),
-    Key("keep", v.positive, 14 * 86_400.0, "How long lines are kept.", later=True),
+    Key("keep", v.positive, 14 * 86_400.0, "How long lines are kept."),
     Key("segment", v.size, 16 * MIB, "Size at which a segment file is closed and the next one begun."),
-    Key("min_free", v.percent_or_size, "5%", "Free space below which the oldest lines go first.", later=True),
+    Key("min_free", v.free_space, Free(share=0.05), "Free space below which the oldest lines go first."),
     Key("on_full", v.on_full, "wait 60s", "What happens on a full disk: wait, wait DURATION, drop.", later=True),
-    Key("compress", v.boolean, True, "Compress closed segments.", later=True, off=False),
+    Key("compress", v.boolean, True, "Compress closed segments, all but the newest of each stream."),
 )
 
 WORKER_LOGS = table(
-    *(Key(k.name, k.parse, k.default, k.doc, later=True) for k in LOGS.keys if k.name != "max_total"),
+    *(k for k in LOGS.keys if k.name != "max_total"),
     Key("redirect_stderr", v.boolean, False, "Take both outputs as one stream."),
 )
 

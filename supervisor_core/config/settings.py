@@ -5,10 +5,11 @@ Read and checked here, used by `app`. Known wart: `socket_group` is a name that 
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from ..model import LogPolicy
 from .keys import GROUP, HOOK, LOGS, POOL, SERVICE, TOKEN
 from .problems import Found, Problems
 from .reading import Words, absolute, nearest, read_table
@@ -33,11 +34,10 @@ class ServiceSettings:
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """`[logs]`, in bytes."""
+    """`[logs]`: what each worker has unless its own table says otherwise, and the bytes of all together."""
 
-    max_worker: int = 1024 * 1024 * 1024
+    each: LogPolicy = field(default_factory=LogPolicy)
     max_total: int = 10 * 1024 * 1024 * 1024
-    segment: int = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,12 @@ def read_service(found: Found | None, words: Words, problems: Problems) -> Servi
 
 def read_logs(found: Found | None, words: Words, problems: Problems) -> LogSettings:
     values = read_table(found, LOGS, problems, words)
-    return LogSettings(**{field.name: values[field.name] for field in fields(LogSettings)})
+    return LogSettings(log_policy(values), values["max_total"])
+
+
+def log_policy(values: Mapping[str, Any]) -> LogPolicy:
+    """Gives what the parsed values of a table of log keys mean."""
+    return LogPolicy(**{field.name: values[field.name] for field in fields(LogPolicy)})
 
 
 def read_tokens(found: Iterable[Found], words: Words, problems: Problems) -> tuple[Token, ...]:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
+from ..model import Free
+
 Parser = Callable[[Any], Any]
 
 
@@ -248,12 +250,13 @@ def moment(value: Any) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def percent_or_size(value: Any) -> str | int:
+def free_space(value: Any) -> Free:
+    """Reads a share of the disk such as "5%", or a size."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*%", value)):
         if float(match[1]) > 100:
             raise BadValue(f'{shown(value)} is more than all; write a share such as "5%"')
-        return value
-    return size(value)
+        return Free(share=float(match[1]) / 100)
+    return Free(size=size(value))
 
 
 def on_full(value: Any) -> str:

@@ -10,10 +10,10 @@ Known wart: a bad value of `[defaults]` is noticed once a worker uses it, and so
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..model import OnGiveUp, Program, RestartPolicy, RestartWhen, StopPolicy, WorkerSpec
+from ..model import LogPolicy, OnGiveUp, Program, RestartPolicy, RestartWhen, StopPolicy, WorkerSpec
 from .commands import check_size, parse_command
 from .environment import read_environment
 from .expand import expand_home, expand_variables, expand_words, on_texts
@@ -36,8 +36,13 @@ class Read:
     found: Found
 
 
-def read_worker(found: Found, defaults: Fields, outside: Mapping[str, str], problems: Problems) -> list[Read]:
-    """Gives the worker's replicas; what cannot be used is noted and left at its default."""
+def read_worker(
+    found: Found, defaults: Fields, outside: Mapping[str, str], problems: Problems, logs: LogPolicy
+) -> list[Read]:
+    """Gives the worker's replicas; what cannot be used is noted and left at its default.
+
+    `logs` is what holds where the worker's own table says nothing.
+    """
     own = fields_of(found, WORKER, problems)
     title = str(found.path[-1])
     words = Words({}, outside)
@@ -50,7 +55,7 @@ def read_worker(found: Found, defaults: Fields, outside: Mapping[str, str], prob
         except BadValue as error:
             problems.add(found, str(error))
             break
-        made.append(_Reader(found, own, defaults, outside, problems, full, index).read())
+        made.append(_Reader(found, own, defaults, outside, problems, full, index, logs).read())
     return made
 
 
@@ -59,10 +64,11 @@ class _Reader:
 
     def __init__(
         self, found: Found, own: Fields, defaults: Fields, outside: Mapping[str, str], problems: Problems,
-        full: str, index: int,
+        full: str, index: int, logs: LogPolicy,
     ) -> None:  # fmt: skip
         self.found, self.own, self.defaults, self.problems, self.name = found, own, defaults, problems, full
         self.given = {**defaults, **own}
+        self.logs = logs
         words = {"name": full, "index": str(index)}
         if "pool" in self.given:
             words["slot"] = "{slot}"
@@ -70,7 +76,8 @@ class _Reader:
 
     def read(self) -> Read:
         get = self.get
-        program = self._program()
+        logs = self._parsed(self._gathered("logs", WORKER_LOGS), WORKER_LOGS)
+        program = self._program(redirect_stderr=logs.pop("redirect_stderr", False))
         for key in ("ready", "alive"):
             if key in self.given and check_probe(self.given[key], self.problems):
                 self.problems.add(self.given[key], "not supported yet; remove it for now")
@@ -85,6 +92,7 @@ class _Reader:
             autostart=get("autostart"),
             essential=get("essential"),
             program=program,
+            logs=replace(self.logs, **logs),
             labels=self._texts("labels"),
             links=self._texts("links"),
             description=get("description"),
@@ -114,12 +122,11 @@ class _Reader:
                 self.problems.add(found, str(error))
         return texts
 
-    def _program(self) -> Program | None:
+    def _program(self, *, redirect_stderr: bool) -> Program | None:
         env_files = (
             [(self.given["env_file"], path) for path in self.get("env_file")] if "env_file" in self.given else []
         )
         environment = read_environment(self.entries("environment"), env_files, self.words, self.problems)
-        logs = self._sub("logs", WORKER_LOGS)
         directory = self.get("directory") if "directory" in self.given else self.found.source.folder
         argv, shell = self._command(environment)
         if not argv:
@@ -132,7 +139,7 @@ class _Reader:
             inherit=self._inherit(),
             venv=self.get("venv") or None,
             start_seconds=self.get("start_seconds"),
-            redirect_stderr=logs["redirect_stderr"],
+            redirect_stderr=redirect_stderr,
         )
 
     def _command(self, environment: Mapping[str, str]) -> tuple[tuple[str, ...], bool]:
@@ -199,12 +206,21 @@ class _Reader:
         return StopPolicy(tuple((s, timeout if seconds is None else seconds) for s, seconds in steps))
 
     def _sub(self, key: str, table: Any) -> dict[str, Any]:
-        """A table of keys that adds up: its own entries and those of `[defaults]`, each at its place."""
+        """All values of a table of keys that adds up."""
+        given = self._parsed(self._gathered(key, table), table)
+        return {k.name: given.get(k.name, k.default) for k in table.keys}
+
+    def _parsed(self, values: dict[str, Found], table: Any) -> dict[str, Any]:
+        """Only those that somebody gave."""
+        return {k.name: parsed(k, values[k.name], self.problems, self.words) for k in table.keys if k.name in values}
+
+    def _gathered(self, key: str, table: Any) -> dict[str, Found]:
+        """A table's own entries over those of `[defaults]`, each at its place."""
         values: dict[str, Found] = {}
         for fields in (self.defaults, self.own):
             if key in fields:
                 values |= fields_of(fields[key], table, self.problems)
-        return {k.name: parsed(k, values.get(k.name), self.problems, self.words) for k in table.keys}
+        return values
 
     def _wishes(self) -> list[Wish]:
         found = self.given.get("requires")

@@ -72,6 +72,16 @@ BAD = {
         WORKER + "start_seconds = -1\n",
         ["3: worker.a.start_seconds: -1 is no usable duration; it must be between 0 and ten years"],
     ),
+    "what is kept": (
+        '[logs]\nkeep = 0\nmin_free = "101%"\ncompress = "yes"\n' + WORKER + "logs = { max_total = 1 }\n",
+        [
+            "2: logs.keep: 0 is too short; it must be more than 0",
+            '3: logs.min_free: "101%" is more than all; write a share such as "5%"',
+            '4: logs.compress: "yes" is neither true nor false; write one of them, without quotes',
+            "7: worker.a.logs.max_total: unknown key; known are compress, keep, max_worker, min_free, "
+            "on_full, redirect_stderr, segment",
+        ],
+    ),
     "size": (
         '[logs]\nsegment = "64 MiBs"\n',
         ['2: logs.segment: "64 MiBs" is no size; write bytes or text such as "64MiB" or "10GB"'],

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from supervisor_core.config import Config, ConfigError, LogSettings, ServiceSettings, Token, load, read_one
-from supervisor_core.model import Condition, Follow, OnGiveUp, Program, Requirement, RestartPolicy, RestartWhen
+from supervisor_core.model import (
+    Condition,
+    Follow,
+    Free,
+    LogPolicy,
+    OnGiveUp,
+    Program,
+    Requirement,
+    RestartPolicy,
+    RestartWhen,
+)
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo" / "quarterdeck.toml"
 
@@ -297,6 +307,9 @@ def test_the_service_tables(tmp_path):
         max_worker = "64MiB"
         max_total = "1GB"
         segment = 1024
+        keep = "3d"
+        min_free = "10%"
+        compress = false
         [[token]]
         name = "ci"
         scope = "operate"
@@ -309,8 +322,28 @@ def test_the_service_tables(tmp_path):
         "https://jobs.example.org/q", ("*.example.org", "[::1]"), ("127.0.0.1", "10.0.0.0/8"), True, "ops", 90.0,
         "#2165df",
     )  # fmt: skip
-    assert config.logs == LogSettings(64 * 1024 * 1024, 10**9, 1024)
+    assert config.logs == LogSettings(
+        LogPolicy(64 * 1024 * 1024, 3 * 86_400.0, 1024, Free(share=0.1), compress=False), 10**9
+    )
     assert config.tokens == (Token("ci", "operate", "aa" + "0" * 62, datetime(2027, 1, 31, tzinfo=UTC)),)
+
+
+def test_a_worker_keeps_what_its_own_table_says_over_the_defaults_and_the_service(tmp_path):
+    text = """
+        [logs]
+        max_worker = "10MiB"
+        segment = "1MiB"
+        [defaults]
+        logs = { keep = "2d", compress = false }
+        [worker.a]
+        command = ["x"]
+        logs = { keep = "1h", min_free = "2GiB", redirect_stderr = true }
+        [worker.b]
+        command = ["x"]
+    """
+    a, b = read(tmp_path, text).workers
+    assert a.logs == LogPolicy(10 * 2**20, 3600.0, 2**20, Free(size=2 * 2**30), compress=False)
+    assert b.logs == LogPolicy(10 * 2**20, 2 * 86_400.0, 2**20, compress=False)
 
 
 def test_includes_are_read_in_order_each_once_with_their_own_folder(tmp_path):
