@@ -50,7 +50,7 @@ class Launcher:
 
     async def performed(self) -> None:
         """Returns when all that was decided so far has begun, in as many turns of the loop as that takes."""
-        while self._actions or self._turning:
+        while self._actions or self._turning:  # noqa: ASYNC110 - each turn does some of it
             await asyncio.sleep(0)
         await asyncio.sleep(0)  # the works of the last turn take their first steps
 

@@ -3,12 +3,18 @@
 Nothing here looks at the bytes; only at the cut of a segment one of them is read back. All calls are made under the
 store's lock.
 
+Others may delete, rename, truncate or replace the files meanwhile (a cleaner, logrotate). A truncated one is noticed
+before the next move, the others within `LOOK` seconds of writing; then a new segment begins, and the reader finds a
+gap where bytes are gone.
+
 Known wart: what the fallback (read, then write) has read and could not write is held in memory, so a kill loses it;
 `splice` leaves it in the pipe.
 """
 
 import errno
 import os
+import stat
+import time
 from collections.abc import Callable
 
 from .files import FILE_MODE, StreamFiles
@@ -17,6 +23,9 @@ from .stamps import Stamps
 
 MOVE = 256 * 1024
 """Bytes of one move at most: one flooding worker does not hold up the others."""
+
+LOOK = 0.05
+"""Seconds of writing after which it is looked again whether the open files still stand under their names."""
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -38,6 +47,7 @@ class StreamLog:
         self.torn = False
         """The segment's file lacks bytes that its index names: go on in a new one."""
         self._log = self._index = -1
+        self._looked = 0.0
         self._held = b""
         self._can_splice = True
 
@@ -119,7 +129,13 @@ class StreamLog:
         self._stamps.raise_to(stamp)
 
     def _ready(self) -> None:
-        """Opens the segment for the next bytes: a new one where the cut is due."""
+        """Opens the segment for the next bytes: a new one where the cut is due, or the file was taken away."""
+        if self._tampered():
+            if self.end == self.base:  # nothing is lost but what marks the runs
+                self.rest()
+                self.records = 0
+            else:
+                self.torn = True
         size = self.end - self.base + self.records * SIZE
         if self.torn or (
             self.end > self.base
@@ -147,12 +163,50 @@ class StreamLog:
         self._open()
         return os.pread(self._log, 1, self.end - self.base - 1) == b"\n"
 
+    def _tampered(self) -> bool:
+        """Whether the segment lacks bytes, or one of its files no longer stands under its name."""
+        self._open()
+        if os.lseek(self._log, 0, os.SEEK_END) < self.end - self.base:
+            return True
+        now = time.monotonic()
+        if now - self._looked < LOOK:
+            return False
+        self._looked = now
+        own = [_is(self._log, self.files.log(self.base)), _is(self._index, self.files.index(self.base))]
+        return not all(own)
+
     def _open(self) -> None:
         if self._log >= 0 and self._index >= 0:
             return
         if self._log < 0:
-            self._log = os.open(self.files.log(self.base), _FLAGS, FILE_MODE)
+            self._log = _open_own(self.files.log(self.base))
         if self._index < 0:
-            self._index = os.open(self.files.index(self.base), _FLAGS, FILE_MODE)
+            self._index = _open_own(self.files.index(self.base))
         if not self.files.bases or self.files.bases[-1] != self.base:
             self.files.bases = (*self.files.bases, self.base)
+
+
+def _open_own(path: str) -> int:
+    """Opens a file of ours, and makes it where it is not; what is no file in its place is taken away."""
+    try:
+        fd = os.open(path, _FLAGS | os.O_NONBLOCK, FILE_MODE)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+    os.unlink(path)
+    return os.open(path, _FLAGS | os.O_EXCL, FILE_MODE)
+
+
+def _is(fd: int, path: str) -> bool:
+    """Whether `path` is this very file; another one in its place is put aside, so that nobody reads it as ours."""
+    try:
+        if os.path.samestat(os.fstat(fd), os.lstat(path)):
+            return True
+        os.replace(path, f"{path}.foreign")
+    except FileNotFoundError:
+        pass
+    return False
