@@ -94,7 +94,7 @@ class _Service:
         self.store = SegmentStore(
             instance.logs, now=self.clock.now, max_total=limits.max_total,
             segment=limits.each.segment, max_worker=limits.each.max_worker, keep=limits.each.keep,
-            min_free=limits.each.min_free, compress=limits.each.compress,
+            min_free=limits.each.min_free, compress=limits.each.compress, on_full=limits.each.on_full,
             own={spec.name: spec.logs for spec in config.workers},
         )  # fmt: skip
         self.supervisor = Supervisor(

@@ -148,7 +148,8 @@ class LogPolicy:
     """What is kept of the output of one worker: sizes in bytes, `keep` in seconds.
 
     A segment is the file that is written until it has the size `segment`; only those that are closed are compressed,
-    and only those are deleted: past `max_worker`, past the age `keep`, or while less than `min_free` is free.
+    and only those are deleted: past `max_worker`, past the age `keep`, or while less than `min_free` is free. On a
+    full disk the worker waits `on_full` seconds (infinity: for ever), then its bytes are dropped and counted as a gap.
     """
 
     max_worker: int = 1024 * MIB
@@ -156,6 +157,7 @@ class LogPolicy:
     segment: int = 16 * MIB
     min_free: Free = Free(share=0.05)
     compress: bool = True
+    on_full: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

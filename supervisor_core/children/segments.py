@@ -7,7 +7,6 @@ Known wart: the lock is held over a whole move, so two threads that write wait f
 """
 
 import contextlib
-import errno
 import fcntl
 import math
 import os
@@ -23,9 +22,10 @@ from .files import FILE_MODE, FOLDER_MODE, Folders, StreamFiles
 from .pages import Pages
 from .recovery import mend, newest_stamp, tidy
 from .retention import Retention, last_time
+from .runstream import RunStream
 from .stamps import Stamps
 from .upkeep import Upkeep
-from .writer import MOVE, StreamLog
+from .writer import StreamLog
 
 PLAIN = 1
 """Closed segments of a stream that stay as they are: there `tail` and followers that lag read most."""
@@ -49,9 +49,10 @@ class SegmentStore:
         keep: float = math.inf,
         min_free: Free = Free(),  # noqa: B008 - frozen
         compress: bool = False,
+        on_full: float = math.inf,
         own: Mapping[str, LogPolicy] = MappingProxyType({}),
     ) -> None:
-        self._policy = LogPolicy(max_worker, keep, segment, min_free, compress)
+        self._policy = LogPolicy(max_worker, keep, segment, min_free, compress, on_full)
         self._own = own
         self._now = now
         self._lock = threading.RLock()
@@ -96,7 +97,7 @@ class SegmentStore:
             log = self._log(self._folders.open(worker, stream))
             log.enter(run)
         self._moved(worker)
-        return RunStream(self._lock, log, run, self._moved, self._make_room)
+        return RunStream(self._lock, log, run, self._moved, self._make_room, self._policy_of(worker).on_full)
 
     def note(self, worker: str, run: int, text: str) -> None:
         with self._lock:
@@ -205,54 +206,6 @@ class SegmentStore:
 
     def at(self, view: View, time: float, limit: int) -> Page:
         return self._pages.at(view, time, limit)
-
-
-class RunStream:
-    """One stream of one run: the `StreamWriter` of this store."""
-
-    def __init__(
-        self,
-        lock: "threading.RLock",
-        log: StreamLog,
-        run: int,
-        moved: Callable[[str], None],
-        make_room: Callable[[], bool],
-    ) -> None:
-        self._lock = lock
-        self._log = log
-        self._run = run
-        self._moved = moved
-        self._make_room = make_room
-        self._worker = log.files.worker
-
-    def move(self, fd: int, limit: int = MOVE) -> int:
-        try:
-            count = self._move(fd, limit)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._make_room():
-                raise
-            count = self._move(fd, limit)
-        if count:
-            self._moved(self._worker)
-        return count
-
-    def _move(self, fd: int, limit: int) -> int:
-        with self._lock:
-            self._log.enter(self._run)
-            return self._log.move(fd, limit)
-
-    def append(self, data: bytes) -> None:
-        with self._lock:
-            self._log.enter(self._run)
-            self._log.append(data)
-        self._moved(self._worker)
-
-    def end(self) -> None:
-        with self._lock:
-            if self._log.run == self._run:
-                self._log.finish()
-                self._log.rest()
-        self._moved(self._worker)
 
 
 def _take_lock(root: Path) -> int:

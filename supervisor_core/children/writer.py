@@ -83,6 +83,12 @@ class StreamLog:
             self._record(CHUNK, self.run)
             view = view[len(part) :]
 
+    def lose(self, count: int) -> None:
+        """Leaves so many bytes of the stream out: the next ones go to a new segment behind them."""
+        if count:
+            self.end += count
+            self.torn = True
+
     def rest(self) -> None:
         """Closes the files until they are needed again."""
         for fd in (self._log, self._index):

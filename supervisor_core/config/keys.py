@@ -76,7 +76,7 @@ LOGS = table(
     Key("keep", v.positive, 14 * 86_400.0, "How long lines are kept."),
     Key("segment", v.size, 16 * MIB, "Size at which a segment file is closed and the next one begun."),
     Key("min_free", v.free_space, Free(share=0.05), "Free space below which the oldest lines go first."),
-    Key("on_full", v.on_full, "wait 60s", "What happens on a full disk: wait, wait DURATION, drop.", later=True),
+    Key("on_full", v.on_full, 60.0, "On a full disk: wait, wait DURATION (then bytes are dropped), drop."),
     Key("compress", v.boolean, True, "Compress closed segments, all but the newest of each stream."),
 )
 

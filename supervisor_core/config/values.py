@@ -5,6 +5,7 @@ write instead". No parser knows keys, files or other values. Known wart: units a
 mebibyte as a size and a minute as a duration.
 """
 
+import math
 import re
 import signal
 from collections.abc import Callable
@@ -259,11 +260,12 @@ def free_space(value: Any) -> Free:
     return Free(size=size(value))
 
 
-def on_full(value: Any) -> str:
+def on_full(value: Any) -> float:
+    """Gives the seconds of waiting: none for "drop", without end for "wait"."""
     text = string(value)
     word, _, pause = text.partition(" ")
     if word not in ("wait", "drop") or (word == "drop" and pause):
         raise BadValue(f'{shown(value)} is not known; write "wait 60s", "wait" or "drop"')
     if pause:
-        positive(pause)
-    return text
+        return positive(pause)
+    return math.inf if word == "wait" else 0.0
