@@ -195,6 +195,7 @@ class _Loader:
 
     def _workers(self, logs: LogSettings) -> tuple[tuple[WorkerSpec, ...], dict[str, Group]]:
         reads: dict[str, Read] = {}
+        claimed: dict[str, Read] = {}
         names: dict[str, tuple[str, ...]] = {}
         for title, found in self.tables.get("worker", {}).items():
             if not isinstance(found.value, dict):
@@ -204,7 +205,8 @@ class _Loader:
             made = read_worker(found, self.defaults, self.words.variables, self.problems, logs.each)
             names[title] = tuple(read.spec.name for read in made)
             for read in made:
-                self._claim(reads, read)
+                self._claim(claimed, read)
+                reads.setdefault(read.spec.name, read)
         names |= {name: (name,) for name in reads if name not in names}
         groups = read_groups(self.tables.get("group", {}), names, self.words, self._lenient())
         meanings = {**{title: group.workers for title, group in groups.items()}, **names}
@@ -213,12 +215,11 @@ class _Loader:
         awaited = {r.name for edges in requires.values() for r in edges if r.condition in _COMPLETED}
         return tuple(self._finished(read, requires[n], groups, n in awaited) for n, read in reads.items()), groups
 
-    def _claim(self, reads: dict[str, Read], read: Read) -> None:
+    def _claim(self, claimed: dict[str, Read], read: Read) -> None:
         """A replica's name may meet that of another worker, which TOML's own keys cannot tell."""
-        same = next((r for n, r in reads.items() if n.lower() == read.spec.name.lower()), None)
-        if same is not None:
-            self.problems.add(read.found, f"{shown(read.spec.name)} is in {same.spec.source} too; rename one of them")
-        reads.setdefault(read.spec.name, read)
+        first = claimed.setdefault(read.spec.name.lower(), read)
+        if first is not read:
+            self.problems.add(read.found, f"{shown(read.spec.name)} is in {first.spec.source} too; rename one of them")
 
     def _lenient(self) -> Problems:
         """Where unknown names go: for a fragment, nowhere."""
