@@ -33,6 +33,7 @@ from .tools import HERE, ROOT, Missing, say, worker
 AXES = ("boot", "memory", "idle", "restart", "kill-all", "stop", "storm", "logs")
 RESULTS = HERE / "RESULTS.md"
 FIGURES = ROOT / ".run" / "bench"
+PROFILE = "quarterdeck.profile"
 
 Task = tuple[str, int, Callable[[Peer], axes.Figures]]
 """A kind of life, its size, and what measures it."""
@@ -49,6 +50,8 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=int, default=amounts.kills, metavar="N", help="kills one by one in a life (60)")
     parser.add_argument("--lines", type=int, default=amounts.lines, metavar="N", help="lines of a flood (2000000)")
     parser.add_argument("--profile", action="store_true", help="quarterdeck under cProfile; print where the time goes")
+    parser.add_argument("--python", type=Path, metavar="FILE", help="what starts quarterdeck (that of ./run)")
+    parser.add_argument("--figures", type=Path, default=FIGURES, metavar="FOLDER", help="where figures go (.run/bench)")
     parser.add_argument("--record", action="store_true", help="write the tables into benchmarks/RESULTS.md")
     parser.add_argument("--show", nargs="+", type=Path, metavar="FILE", help="measure nothing; read these figures")
     return parser
@@ -68,7 +71,7 @@ def main(arguments: list[str]) -> int:
     try:
         report = merged(told.show) if told.show else measure(told)
     except KeyboardInterrupt:
-        say(f"interrupted; what was measured is in {FIGURES}")
+        say(f"interrupted; what was measured is in {told.figures}")
         return 130
     text = document(report)
     print(text)
@@ -80,24 +83,26 @@ def main(arguments: list[str]) -> int:
 def measure(told: argparse.Namespace) -> dict[str, Any]:
     """Lives all lives, in rounds; writes what there is after each."""
     processes.adopt_orphans()
-    peers, missing = present(chosen(told.peers), told.profile)
+    peers, missing = present(chosen(told.peers), told)
     samples: list[Sample] = []
     report: dict[str, Any] = {
         "machine": machine.describe() | {"worker": Path(worker()[0]).name},
         "missing": missing,
         "samples": samples,
     }
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    place = FIGURES / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.json"
+    told.figures.mkdir(parents=True, exist_ok=True)
+    place = told.figures / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.json"
     for doing, size, task in tasks(told):
         for number in range(told.rounds):
             for peer in peers:
                 if doing.split()[0] in peer.does:
                     samples.append(sample(peer, doing, size, number, task))
                     place.write_text(json.dumps(report, indent=1))
-    say(f"figures: {place.relative_to(ROOT)}")
+    say(f"figures: {place}")
     if told.profile:
-        pstats.Stats(str(profile_file())).sort_stats("tottime").print_stats(30).sort_stats("cumulative").print_stats(40)
+        pstats.Stats(str(told.figures / PROFILE)).sort_stats("tottime").print_stats(30).sort_stats(
+            "cumulative"
+        ).print_stats(40)
     return report
 
 
@@ -141,23 +146,20 @@ def chosen(names: str | None) -> list[Peer]:
     return [peer for peer in all_peers() if peer.name.startswith(starts)]
 
 
-def present(peers: Iterable[Peer], profile: bool) -> tuple[list[Peer], dict[str, str]]:
+def present(peers: Iterable[Peer], told: argparse.Namespace) -> tuple[list[Peer], dict[str, str]]:
     """The peers that can be had, and why the others cannot."""
     found, missing = [], {}
     for peer in peers:
         try:
+            if isinstance(peer, Quarterdeck):
+                peer.python = told.python
+                peer.profile = told.figures / PROFILE if told.profile else None
             peer.need()
             found.append(peer)
-            if profile and isinstance(peer, Quarterdeck):
-                peer.profile = profile_file()
         except Missing as why:
             missing[peer.name] = str(why)
             say(f"{peer.name} is left out: {why}")
     return found, missing
-
-
-def profile_file() -> Path:
-    return FIGURES / "quarterdeck.profile"
 
 
 def merged(files: Iterable[Path]) -> dict[str, Any]:

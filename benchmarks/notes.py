@@ -37,6 +37,7 @@ class Notes:
         os.mkfifo(f"{path}.go")
         self._read = 0
         self.latest: dict[int, Note] = {}
+        self.seen: dict[str, list[Note]] = {}
 
     def count(self) -> int:
         """How many notes there are, without reading them."""
@@ -53,6 +54,7 @@ class Notes:
             what, index, pid, at = line.split()
             note = Note(what.decode(), int(index), int(pid), int(at))
             found.append(note)
+            self.seen.setdefault(note.what, []).append(note)
             if note.what == "start":
                 self.latest[note.worker] = note
         return found
@@ -64,11 +66,11 @@ class Notes:
         patience: float,
         hopeless: Callable[[], bool] = lambda: False,
     ) -> list[Note]:
-        """Gives the notes of that kind as soon as there are enough of them; raises `TooLate`, at once when hopeless."""
-        found: list[Note] = []
+        """Gives all notes of that kind once they are enough; raises `TooLate`, at once when hopeless."""
         end = time.monotonic() + patience
         while True:
-            found += [note for note in self.new() if note.what == what]
+            self.new()
+            found = self.seen.get(what, [])
             if enough(found):
                 return found
             if time.monotonic() > end or hopeless():

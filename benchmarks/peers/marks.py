@@ -1,6 +1,9 @@
 """Marks of what is possible on this machine: the smallest supervisor, and a writer's output with nothing in its way."""
 
+import os
 import shlex
+import signal
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +41,11 @@ class File(Peer):
             f"{shlex.join(job.command(index))} {self.between}> {job.folder / name}.log &" for index, name in job.names()
         ]
         script = job.folder / "start"
-        script.write_text("\n".join(["trap 'kill $(jobs -p); exit' TERM", *starts, "wait"]))
+        script.write_text("\n".join([*starts, "wait"]))
         return ["sh", str(script)]
+
+    def stop(self, main: subprocess.Popen[bytes]) -> None:
+        os.killpg(main.pid, signal.SIGTERM)  # a shell does not pass signals on
 
     def written(self, job: Job, index: int) -> list[Path]:
         return [job.folder / f"w{index:04d}.log"]

@@ -12,15 +12,19 @@ from . import Job, Kind, Peer
 
 @dataclass
 class Quarterdeck(Peer):
-    """`backoff` is its line in the config; empty: the pauses that a user has who writes nothing."""
+    """`backoff` is its line in the config; empty: the pauses that a user has who writes nothing.
+
+    `python`: what starts it; else that of `./run`.
+    """
 
     name: str = "quarterdeck"
     kind: Kind = Kind.OURS
     backoff: str = "backoff = { initial = 0, max = 0, jitter = 0 }"
     profile: Path | None = None
+    python: Path | None = None
 
     def need(self) -> None:
-        tools.product()
+        self.python = self.python or tools.product()
 
     def prepare(self, job: Job) -> list[str]:
         lines = [
@@ -40,7 +44,17 @@ class Quarterdeck(Peer):
         config.chmod(0o600)
         self.environment = {"PYTHONPATH": "", "QUARTERDECK_LISTEN": ""}
         inside = ["-m", "cProfile", "-o", str(self.profile)] if self.profile else []
-        return [str(tools.product()), "-P", *inside, "-m", "app", "up", "--in-process", "-c", str(config)]
+        return [
+            str(self.python or tools.product()),
+            "-P",
+            *inside,
+            "-m",
+            "app",
+            "up",
+            "--in-process",
+            "-c",
+            str(config),
+        ]
 
     def written(self, job: Job, index: int) -> list[Path]:
         folder = job.folder / "state" / "logs"
