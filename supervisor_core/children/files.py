@@ -16,7 +16,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..lines import Line
-from .index import Index, open_plain
+from .index import Index, Mended, open_plain
+from .mending import look
 from .packed import Unpacker
 
 FOLDER_MODE = 0o750
@@ -46,6 +47,7 @@ class StreamFiles:
         """The partial line as of a stamp: a cache of the reader's."""
         self._unpacker = unpacker
         self._firsts: dict[int, tuple[int, int]] = {}
+        self._mended: dict[int, Mended] = {}
 
     def log(self, base: int) -> str:
         return f"{self._at}{base:016x}.log"
@@ -71,7 +73,7 @@ class StreamFiles:
         """(stamp, time) of a segment's first record; (0, 0) while it has none."""
         known = self._firsts.get(base)
         if known is None:
-            with Index(self.index(base)) as index:
+            with self.open_index(base) as index:
                 if not index.count:
                     return 0, 0
                 record = index.get(0)
@@ -80,6 +82,35 @@ class StreamFiles:
 
     def forget(self, base: int) -> None:
         self._firsts.pop(base, None)
+        self._mended.pop(base, None)
+
+    def open_index(self, base: int) -> Index:
+        """A segment's index for reading, each record of which was looked at once."""
+        index = Index(self.index(base))
+        n = bisect_right(self.bases, base)
+        end = self.bases[n] if n < len(self.bases) else None
+        found = look(
+            index,
+            self._mended.get(base, Mended()),
+            base,
+            end,
+            ceiling=lambda: self._ceiling(n),
+            there=lambda at: self.read(at, at + 1) != b"",
+        )
+        self._mended[base] = found
+        index.mended(found)
+        return index
+
+    def _ceiling(self, n: int) -> int:
+        """A stamp above those of the segments before the nth: that of the next whole record, less what may stand in."""
+        lost = 0
+        for base in self.bases[n:]:
+            with Index(self.index(base)) as index:
+                for i in range(index.count):
+                    if record := index.get_whole(i):
+                        return record.stamp - i - 2 * lost
+            lost += 1
+        return self.last + 1 - 2 * lost
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes [start, end) of the stream, over segments; ends early where bytes are missing."""

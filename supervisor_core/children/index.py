@@ -8,10 +8,11 @@ one covers its bytes too.
 import os
 import stat
 import struct
-import zlib
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
+from zlib import crc32
 
 CHUNK = 1
 START = 2
@@ -22,11 +23,15 @@ REBUILT = 4
 ESTIMATED = 1
 """Flag: the stamp and the time were given afterwards."""
 
+LOST = 2
+"""Flag, never in a file: stands for damaged records, whose bytes the next one covers; `run` is how many they are."""
+
 SIZE = 32
 _FORMAT = struct.Struct("<QqQIBBH")
 _BODY = struct.Struct("<QqQIBB")
 _STAMP = struct.Struct("<Q24x")
 _KIND = 28
+_CHECKED = struct.Struct("<30sH")
 _CHUNK = bytes([CHUNK])
 _SOME = 2048
 
@@ -48,14 +53,12 @@ class Record(NamedTuple):
 
     def pack(self) -> bytes:
         body = _BODY.pack(*self[:6])
-        return body + (zlib.crc32(body) & 0xFFFF).to_bytes(2, "little")
+        return body + (crc32(body) & 0xFFFF).to_bytes(2, "little")
 
 
 def whole(data: bytes) -> bool:
     """Whether these 32 bytes are a record as it was written."""
-    return (
-        len(data) == SIZE and zlib.crc32(data[:-2]) & 0xFFFF == int.from_bytes(data[-2:], "little") and data[_KIND] > 0
-    )
+    return len(data) == SIZE and crc32(data[:-2]) & 0xFFFF == int.from_bytes(data[-2:], "little") and data[_KIND] > 0
 
 
 def open_plain(path: str) -> int:
@@ -67,10 +70,24 @@ def open_plain(path: str) -> int:
     return fd
 
 
+class Mended(NamedTuple):
+    """What was found in an index: so many records were looked at, some have others in their place, some follow."""
+
+    looked: int = 0
+    patches: Mapping[int, bytes] = MappingProxyType({})
+    more: bytes = b""
+    closed: bool = False
+    """Whether the segment was closed then: its records must reach its end."""
+
+
 class Index:
-    """One index file, open for reading. A missing one reads as empty. `count` is as of the opening."""
+    """One index file, open for reading. A missing one reads as empty. `count` is as of the opening.
+
+    Its records are as they stand in the file until `mended` says which ones are damaged.
+    """
 
     def __init__(self, path: str) -> None:
+        self._mended = Mended()
         try:
             self._fd = open_plain(path)
         except OSError:
@@ -89,7 +106,35 @@ class Index:
             self._fd = -1
 
     def raw(self, first: int, number: int) -> bytes:
-        return os.pread(self._fd, number * SIZE, first * SIZE) if self._fd >= 0 and number > 0 else b""
+        data = os.pread(self._fd, number * SIZE, first * SIZE) if self._fd >= 0 and number > 0 else b""
+        if self._mended.patches or self._mended.more:
+            return self._patched(data, first, number)
+        return data
+
+    def _patched(self, data: bytes, first: int, number: int) -> bytes:
+        count, patches, more, _ = self._mended
+        patched = bytearray(data[: max(count - first, 0) * SIZE])
+        for i in range(first, min(first + number, count)):
+            if i in patches and (i - first + 1) * SIZE <= len(patched):
+                patched[(i - first) * SIZE : (i - first + 1) * SIZE] = patches[i]
+        if first + number > count:
+            patched += more[max(first - count, 0) * SIZE : (first + number - count) * SIZE]
+        return bytes(patched)
+
+    def mended(self, mended: Mended) -> None:
+        """Takes over what was found in it."""
+        self._mended = mended
+        self.count = mended.looked + len(mended.more) // SIZE
+
+    def damaged(self, first: int) -> list[int]:
+        """Which records from `first` on are not as they were written."""
+        found = []
+        for start in range(first, self.count, _SOME):
+            data = self.raw(start, min(_SOME, self.count - start))
+            pairs = _CHECKED.iter_unpack(data[: len(data) // SIZE * SIZE])
+            if not all(crc32(body) & 0xFFFF == check for body, check in pairs) or 0 in data[_KIND::SIZE]:
+                found += [start + i for i in range(len(data) // SIZE) if not whole(data[i * SIZE : (i + 1) * SIZE])]
+        return found
 
     def get(self, i: int) -> Record:
         """Record i. Raises `Vanished` when it is not there."""
@@ -105,10 +150,14 @@ class Index:
     def last_whole(self) -> Record | None:
         """The last record that is as it was written."""
         for i in range(self.count - 1, -1, -1):
-            data = self.raw(i, 1)
-            if whole(data):
-                return Record._make(_FORMAT.unpack(data))
+            if record := self.get_whole(i):
+                return record
         return None
+
+    def get_whole(self, i: int) -> Record | None:
+        """Record i when it is as it was written."""
+        data = self.raw(i, 1)
+        return Record._make(_FORMAT.unpack(data)) if whole(data) else None
 
     def whole(self) -> Iterator[Record]:
         """All records that are as they were written."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 from ..lines import FULL, Item, Line, Page, View, make_key, marks_stream, parse_key
 from ..merge import Cost, Merged, merge
 from .files import Folders, StreamFiles
-from .index import Index, Vanished
+from .index import Vanished
 from .reader import StreamReader
 
 _Result = TypeVar("_Result")
@@ -140,7 +140,7 @@ def _since(files: StreamFiles, time: int) -> int | None:
     """The stamp of the first record that is not older than `time`, in microseconds."""
     for n in range(len(files.bases) - 1, -1, -1):
         if n == 0 or files.first(files.bases[n])[1] < time:
-            with Index(files.index(files.bases[n])) as index:
+            with files.open_index(files.bases[n]) as index:
                 i = index.find_time(time)
                 if i < index.count:
                     return index.get(i).stamp

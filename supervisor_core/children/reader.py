@@ -4,13 +4,13 @@ Nothing is kept open between two items, so a reader over a thousand streams need
 cannot trip it. Bytes and records above the watermark that the caller took first are not looked at.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from ..lines import FULL, GRID, Cutter, Gap, Item, Line, RunMark, make_key, text_of
 from ..merge import Cost
 from .files import StreamFiles
-from .index import CHUNK, REBUILT, START, Index, Record, Vanished
+from .index import CHUNK, LOST, REBUILT, START, Index, Record, Vanished
 from .retention import missed
 
 _RECORDS = 256
@@ -36,7 +36,7 @@ class StreamReader:
         """The index of segment n; it stays open until another one is asked for, or until `release`."""
         if self._held is None or self._held[0] != n:
             self.release()
-            self._held = n, Index(self._files.index(self._bases[n]))
+            self._held = n, self._files.open_index(self._bases[n])
         return self._held[1]
 
     def release(self) -> None:
@@ -108,19 +108,24 @@ class StreamReader:
                 return cuts, used
             if record.kind != CHUNK:
                 self._close(cutter, record, cuts)
+            if record.kind != CHUNK or record.flags & LOST:
                 cuts.append((record, record.end, None))
         return cuts, len(records)
 
     def _lose(self, cutter: Cutter, record: Record, cuts: list[Cut]) -> None:
-        """Bytes that the index names are not there: the open line ends, and a gap says so."""
+        """Bytes that the index names are not there: the open line ends, and a gap says so.
+
+        One for each hole, told by the record in which it begins; so it is the same from wherever one reads.
+        """
         self._check(cutter.at)
+        start, end = self._files.hole(cutter.at)
+        if start > cutter.at:
+            raise Vanished  # they are there now
         self._close(cutter, record, cuts)
-        start = cutter.at
-        following = bisect_right(self._bases, start)
-        end = min([record.end, *self._bases[following : following + 1]])
-        key = make_key(record.stamp, start)
-        gap = Gap(key, self._files.worker, self._files.stream, start, end, "dropped")
-        cuts.append((record, start, gap))
+        if start == cutter.at or end is None:
+            start, end = cutter.at, end or record.end
+            gap = Gap(make_key(record.stamp, start), self._files.worker, self._files.stream, start, end, "dropped")
+            cuts.append((record, start, gap))
         cutter.jump(end)
 
     def _check(self, offset: int) -> None:
@@ -141,7 +146,7 @@ class StreamReader:
         key = f"{record.stamp:016x}{at:016x}"
         if what is not None:
             return Line(key, record.time / 1e6, files.worker, files.stream, record.run, at, *text_of(what))
-        if record.kind == REBUILT:
+        if record.kind == REBUILT or record.flags & LOST:
             return Gap(key, files.worker, files.stream, at, at + record.run, "rebuilt")
         # a mark that is not to be shown sorts before everything, and so is never strictly after a key
         kind = "start" if record.kind == START else "end"
@@ -265,15 +270,19 @@ class StreamReader:
 
     def _newline_before(self, low: int, high: int) -> int:
         """The offset of the last newline in [low, high), -1 when there is none. Missing bytes count as one."""
-        step = 1024
+        step, holed = 1024, False
         while high > low:
             start = max(high - step, low)
             data = self._files.read(start, high)
             self._cost.spent += len(data)
-            if len(data) < high - start:
-                return high - 1
+            while len(data) < high - start:
+                holed = True
+                start = low = min(self._files.hole(start + len(data))[1] or high, high)
+                data = self._files.read(start, high)
             found = data.rfind(b"\n")
             if found >= 0:
                 return start + found
+            if start == low:
+                return low - 1 if holed else -1
             high, step = start, 64 * 1024
         return -1

@@ -59,10 +59,6 @@ def newest_stamp(streams: Iterable[StreamFiles]) -> int:
 def mend(log: StreamLog, stamps: Stamps) -> None:
     """Makes the files of one stream whole and sets where its writer goes on."""
     files = log.files
-    sealed = files.bases[:-1]
-    for base, following in zip(sealed, files.bases[1:], strict=True):
-        if _lacks_index(files, base) and _size(files, base):
-            _rebuild_between(files, base, following)
     if not files.bases:
         return
     base = files.bases[-1]
@@ -87,6 +83,10 @@ def mend(log: StreamLog, stamps: Stamps) -> None:
     log.run = run
     log.ended = run == 0 or (last is not None and last.kind == END and not fresh)
     files.last = fresh[-1].stamp if fresh else (last.stamp if last else _stamp_before(files, len(files.bases) - 1))
+    sealed = list(zip(files.bases[:-1], files.bases[1:], strict=True))
+    for base, following in reversed(sealed):  # each gets stamps below those behind it
+        if _lacks_index(files, base) and _size(files, base):
+            _rebuild_between(files, base, following)
 
 
 def _rebuild_between(files: StreamFiles, base: int, following: int) -> None:
@@ -95,7 +95,7 @@ def _rebuild_between(files: StreamFiles, base: int, following: int) -> None:
     n = files.bases.index(base)
     room = max(first - _stamp_before(files, n) - 1, 1)
     stops = _pieces(base, base + _size(files, base))[-max(room - 1, 1) :]
-    stamp = first - len(stops) - 1
+    stamp = max(first - len(stops) - 1, 0)
     records = [Record(stamp, time, base, following - base, REBUILT, ESTIMATED)]
     run = _run_before(files, n)
     records += [Record(stamp + 1 + i, time, stop, run, CHUNK, ESTIMATED) for i, stop in enumerate(stops)]
