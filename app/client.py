@@ -197,6 +197,8 @@ class Client:
                     key, failing = frame.id or key, 0.0
                     if frame.name in ("log", "gap", "run"):
                         yield frame
+                    elif frame.name == "problem":
+                        raise Declined(frame.data, int(frame.data.get("status", 400)))
                 error = Unreachable(f"the service at {self.target} has left")
             except (httpx.HTTPError, httpx.InvalidURL) as broken:
                 error = self._unreachable(broken)

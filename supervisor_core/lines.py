@@ -9,7 +9,7 @@ Known wart: a line of a mebibyte or more may come in pieces, and a character on 
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MAX_TEXT = 16 * 1024
@@ -72,11 +72,14 @@ Item = Line | Gap | RunMark
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Which lines: of these workers, of these streams, that `match` accepts (every one without it)."""
+    """Which lines: of these workers, of these streams, that `match` accepts (every one without it).
+
+    `match` is asked for some lines at once; it may block, so a call with it belongs into a thread.
+    """
 
     workers: tuple[str, ...]
     streams: frozenset[str] = frozenset({"out", "err", "log"})
-    match: Callable[[Line], bool] | None = None
+    match: Callable[[Sequence[Line]], Sequence[bool]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from typing import Protocol
 
+from .calling import call
 from .lines import MAX_TEXT, BadKey, Gap, Item, Line, Page, RunMark, View
 from .memory import MemoryStore
 
@@ -27,6 +28,7 @@ __all__ = [
     "StreamWriter",
     "View",
     "follow",
+    "read",
 ]
 
 
@@ -87,13 +89,20 @@ class LogSink(LogStore, Protocol):
     def open_stream(self, worker: str, stream: str, run: int) -> StreamWriter: ...
 
 
+async def read(way: Callable[..., Page], view: View, *args: str | float) -> Page:
+    """Calls one of a store's four ways to read: here when that is quick, in a thread when a filter is asked."""
+    page: Page = way(view, *args) if view.match is None else await call(way, view, *args)
+    return page
+
+
 async def follow(
     store: LogStore, view: View, *, after: str | None = None, tail: int = 0, limit: int = 2000
 ) -> AsyncIterator[Page]:
     """Yields pages: the backlog first (after a key, else the last `tail` lines), then what comes, until closed.
 
     The first page comes at once, be it empty. No line is lost, doubled or out of order, whatever the timing. A page
-    without items comes when only partial lines changed, or when all that came was hidden. Raises `BadKey`.
+    without items comes when only partial lines changed, or when all that came was hidden. Raises `BadKey`, and what
+    the view's filter raises, which is asked in a thread.
     """
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
@@ -108,7 +117,7 @@ async def follow(
 
     leave = store.subscribe(view.workers, moved)
     try:
-        page = store.tail(view, tail) if after is None else store.after(view, after, limit)
+        page = await read(store.tail, view, tail) if after is None else await read(store.after, view, after, limit)
         behind = after is not None and page.more
         yield page
         while True:
@@ -118,7 +127,7 @@ async def follow(
                 await woken.wait()
                 woken.clear()
                 pending = False
-            newer = store.after(view, page.next, limit)
+            newer = await read(store.after, view, page.next, limit)
             behind = newer.more
             if newer.items or newer.next != page.next:
                 yield newer

@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         logs.add_argument("-n", "--lines", type=int, default=None, metavar="N", help="how many of the last lines")
         logs.add_argument("--stderr", action="store_true", help="only the error stream")
         logs.add_argument("--stream", choices=("out", "err", "log"), help="only this stream")
-        logs.add_argument("--grep", default="", metavar="WORDS", help="only lines with all of these words")
+        logs.add_argument("--grep", default="", metavar="WORDS", help="only lines with all of these; /…/ is a regex")
         logs.add_argument("--raw", action="store_true", help="control characters as they are, also on a terminal")
 
     check = add("check", "reading", "read a config file and print every problem, without a service")

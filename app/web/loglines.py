@@ -8,10 +8,10 @@ progress bar from where it is now.
 from collections.abc import Sequence
 
 from supervisor_core.lines import Gap, Item, Line, Page, RunMark
+from supervisor_core.search import plain
 
 from . import wire
 from .feed import LARGEST
-from .query import plain
 
 
 class Shape:

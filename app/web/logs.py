@@ -13,29 +13,41 @@ from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
+from supervisor_core.calling import call as in_thread
+from supervisor_core.calling import start_thread
 from supervisor_core.lines import BadKey, Gap, Item, Line, Page, RunMark, View, parse_key
-from supervisor_core.logs import LogStore, follow
+from supervisor_core.logs import LogStore, follow, read
+from supervisor_core.search import BadPattern, Query, QueryTooSlow, Search, TooManySearches
 
 from . import query, wire
 from .feed import FLUSH
 from .loglines import Shape
 from .params import Params
-from .problems import bad_cursor, bad_query
+from .problems import Problem, bad_cursor, bad_query, printable
 from .routes import Call
 from .select import find, pick
-from .stream import BEAT, EVENTS, PLAIN, asked_position, bye, patience, streaming, wants_plain
+from .stream import BEAT, EVENTS, PLAIN, asked_position, bye, patience, refuse_crowd, streaming, wants_plain
 from .timing import close, pause_unless
 
 TAIL, FOLLOW_TAIL, MOST = 500, 200, 5000
 STREAMS = ("out", "err", "log")
 CONTEXT, MATCHES = 50, 200
+GIVEN_UP = 3_600_000
+"""Milliseconds until a browser may come back with a filter that was given up."""
+
+PATTERN_SECONDS = 10.0
+"""That one page may take of a regular expression's time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whose lines are asked for, now; `names` tells it again later, when workers have come or gone."""
+    """Whose lines are asked for, now; `names` tells it again later, when workers have come or gone.
+
+    The view has no filter yet: `opened` gives it the one that `query` asks for.
+    """
 
     view: View
+    query: Query
     shape: Shape
     names: Callable[[], tuple[str, ...]]
 
@@ -64,16 +76,39 @@ def asked(call: Call) -> Asked:
         if stream not in STREAMS:
             raise bad_query("stream= is out, err or log")
     try:
-        accepts = query.parse(params.one("q"))
+        wanted = query.parse(params.one("q"))
     except query.BadQuery as error:
         raise bad_query(str(error)) from None
-    match = None if accepts is None else _on_text(accepts)
     strip = params.choice("ansi", ("keep", "strip"), "keep") == "strip"
-    return Asked(View(names(), frozenset(streams), match), Shape(strip=strip, named=name is None), names)
+    return Asked(View(names(), frozenset(streams)), wanted, Shape(strip=strip, named=name is None), names)
 
 
-def _on_text(accepts: Callable[[str], bool]) -> Callable[[Line], bool]:
-    return lambda line: accepts(line.text)
+async def _opened(call: Call, what: Asked, seconds: float | None) -> tuple[Asked, Search | None]:
+    """With the filter in the view, and what is to be ended with `_end`. Raises `Problem`."""
+    if what.query == Query():
+        return what, None
+    searches = call.services.searches
+    try:
+        search = (
+            await in_thread(searches.open, what.query, seconds) if what.query.patterns else searches.open(what.query)
+        )
+    except BadPattern as error:
+        raise bad_query(printable(str(error))) from None
+    except (TooManySearches, QueryTooSlow) as error:
+        raise _refused(error) from None
+    return replace(what, view=replace(what.view, match=search)), search
+
+
+def _refused(error: TooManySearches | QueryTooSlow) -> Problem:
+    if isinstance(error, QueryTooSlow):
+        return Problem(400, "query_too_slow", printable(str(error)))
+    return Problem(503, "too_many_searches", str(error), headers={"Retry-After": "10"})
+
+
+def _end(search: Search | None) -> None:
+    """Ends a search, wherever it stands; does not wait for it."""
+    if search is not None and search.query.patterns:
+        start_thread("end a search", search.close)
 
 
 # ---------------------------------------------------------------- pages
@@ -83,10 +118,16 @@ async def get_lines(call: Call) -> Response:
     """GET /api/v1/workers/{name}/logs and /api/v1/logs."""
     params, what = Params(call.request), asked(call)
     context = params.integer("context", 0, 0, CONTEXT)
-    if context and what.view.match is None:
+    if context and what.query == Query():
         raise bad_query("context= adds neighbours to what q= finds; give q=, too")
     limit = params.integer("limit", MATCHES if context else MOST, 1, MATCHES if context else MOST)
-    page = _page(call.host.logs, what.view, params, limit)
+    what, search = await _opened(call, what, PATTERN_SECONDS)
+    try:
+        page = await _page(call.host.logs, what.view, params, limit)
+    except QueryTooSlow as error:
+        raise _refused(error) from None
+    finally:
+        _end(search)
     if wants_plain(call.request):
         return Response(what.shape.text((*page.items, *page.open)), media_type=PLAIN)
     lines = [(item, True) for item in page.items if isinstance(item, Line)]
@@ -107,20 +148,20 @@ async def get_lines(call: Call) -> Response:
     return Response(wire.dump(answer), media_type="application/json")
 
 
-def _page(store: LogStore, view: View, params: Params, limit: int) -> Page:
+async def _page(store: LogStore, view: View, params: Params, limit: int) -> Page:
     ways = [way for way in ("tail", "after", "before", "at") if params.has(way)]
     if len(ways) > 1:
         raise bad_query(f"{'= and '.join(ways)}= exclude each other; give one")
     try:
         match ways:
             case ["after"]:
-                return store.after(view, params.one("after"), limit)
+                return await read(store.after, view, params.one("after"), limit)
             case ["before"]:
-                return store.before(view, params.one("before"), limit)
+                return await read(store.before, view, params.one("before"), limit)
             case ["at"]:
-                return store.at(view, params.moment("at"), limit)
+                return await read(store.at, view, params.moment("at"), limit)
             case _:
-                return store.tail(view, min(params.integer("tail", TAIL, 0, MOST), limit))
+                return await read(store.tail, view, min(params.integer("tail", TAIL, 0, MOST), limit))
     except BadKey as error:
         raise bad_cursor(str(error)) from None
 
@@ -151,9 +192,15 @@ async def stream_lines(call: Call) -> Response:
         parse_key(after or "")
     except BadKey as error:
         raise bad_cursor(str(error)) from None
-    if wants_plain(call.request):
-        return streaming(call.services, _follow_plain(call, what, after, tail), PLAIN)
-    return streaming(call.services, _follow_events(call, what, after, tail), EVENTS)
+    refuse_crowd(call.services)
+    what, search = await _opened(call, what, None)
+    try:
+        if wants_plain(call.request):
+            return streaming(call.services, _follow_plain(call, what, after, tail), PLAIN, ended=lambda: _end(search))
+        return streaming(call.services, _follow_events(call, what, after, tail), EVENTS, ended=lambda: _end(search))
+    except Problem:
+        _end(search)
+        raise
 
 
 async def _follow_events(call: Call, what: Asked, after: str | None, tail: int) -> AsyncGenerator[bytes, None]:
@@ -161,24 +208,33 @@ async def _follow_events(call: Call, what: Asked, after: str | None, tail: int) 
     retry = patience(services)
     yield wire.frame("heartbeat", {"time": wire.when(host.now())}, retry=retry)
     key: str | None = None
-    async with contextlib.aclosing(_pages(call, what, after, tail)) as pages:
-        async for page in pages:
-            if page is None:
-                yield wire.frame("heartbeat", {"time": wire.when(host.now())}, key)
-                continue
-            key = page.next
-            data = what.shape.frames(page)
-            if data:
-                yield data
+    try:
+        async with contextlib.aclosing(_pages(call, what, after, tail)) as pages:
+            async for page in pages:
+                if page is None:
+                    yield wire.frame("heartbeat", {"time": wire.when(host.now())}, key)
+                    continue
+                key = page.next
+                data = what.shape.frames(page)
+                if data:
+                    yield data
+    except QueryTooSlow as error:
+        problem = _refused(error)
+        told = {"status": problem.status, "code": problem.code, "detail": problem.detail}
+        yield wire.frame("problem", told, retry=GIVEN_UP)
+        return
     yield bye(host.now(), retry)
 
 
 async def _follow_plain(call: Call, what: Asked, after: str | None, tail: int) -> AsyncGenerator[bytes, None]:
-    async with contextlib.aclosing(_pages(call, what, after, tail)) as pages:
-        async for page in pages:
-            data = b"" if page is None else what.shape.text(page.items)
-            if data:
-                yield data
+    try:
+        async with contextlib.aclosing(_pages(call, what, after, tail)) as pages:
+            async for page in pages:
+                data = b"" if page is None else what.shape.text(page.items)
+                if data:
+                    yield data
+    except QueryTooSlow as error:
+        yield f"--- {printable(str(error))}\n".encode("utf-8", "replace")
 
 
 async def _pages(call: Call, what: Asked, after: str | None, tail: int) -> AsyncGenerator[Page | None, None]:
@@ -212,7 +268,7 @@ async def _pages(call: Call, what: Asked, after: str | None, tail: int) -> Async
                 due = loop.time() + BEAT
                 yield None
         while after is not None:
-            page = store.after(view, after, MOST)
+            page = await read(store.after, view, after, MOST)
             after = page.next
             yield page
             if not page.more:

@@ -43,8 +43,11 @@ class Problem(Exception):
 
 def shown(text: str) -> str:
     """A client's own text, quoted, cut and without anything that cannot be shown."""
-    clean = "".join(c if c.isprintable() else "�" for c in text[:SHOWN])
-    return f'"{clean}{"…" if len(text) > SHOWN else ""}"'
+    return f'"{printable(text[:SHOWN])}{"…" if len(text) > SHOWN else ""}"'
+
+
+def printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def bad_query(detail: str) -> Problem:

@@ -1,16 +1,21 @@
-"""The filter of `q=`: words, "several words", -without; all must hold, upper and lower case are the same.
+"""The filter of `q=`: words, "several words", /regex/, /regex/i, and each with a minus before it; all must hold.
 
-What is written in the larger grammar of the dashboard (patterns, fields) is refused with a sentence, not taken for
-words. Pure. Known wart: the text is searched without its colours, which the page shows.
+Words are the same in upper and lower case, a regular expression only with the i behind it; a slash in one is escaped.
+What is written in the larger grammar of the dashboard (fields, OR) is refused with a sentence, not taken for words.
+Pure: patterns are not even compiled here. Known wart: the text is searched without its colours, which the page shows.
 """
 
 import re
-from collections.abc import Callable
+
+from supervisor_core.search import Pattern, Query
 
 LONGEST = 1000
 
-_PART = re.compile(r'(?P<minus>-?)(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))(?=\s|$)')
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_a-z])")
+_PART = re.compile(
+    r'(?P<minus>-?)(?:"(?P<phrase>[^"]*)"|/(?P<pattern>(?:[^/\\]|\\.)+)/(?P<flag>i?)|(?P<word>[^\s"]+))'
+    r"(?=\s|$)",
+    re.DOTALL,
+)
 _FIELD = re.compile(r"[A-Za-z_][\w.]*(?::|=|!=|>|<)")
 
 
@@ -18,17 +23,13 @@ class BadQuery(ValueError):
     """A filter that cannot be read; the message is one sentence."""
 
 
-def plain(text: str) -> str:
-    """The text without colours and other escape sequences."""
-    return _ESCAPE.sub("", text) if "\x1b" in text else text
-
-
-def parse(query: str) -> Callable[[str], bool] | None:
-    """What a filter accepts, as a function of a line's text; None for an empty one. Raises `BadQuery`."""
+def parse(query: str) -> Query:
+    """What a filter asks; an empty one asks nothing. Raises `BadQuery`."""
     if len(query) > LONGEST:
         raise BadQuery(f"q is longer than {LONGEST} characters")
     wanted: list[str] = []
     unwanted: list[str] = []
+    patterns: list[Pattern] = []
     at = 0
     while at < len(query):
         if query[at].isspace():
@@ -37,28 +38,21 @@ def parse(query: str) -> Callable[[str], bool] | None:
         part = _PART.match(query, at)
         if part is None:
             raise BadQuery('q has a quotation mark without its partner; write "several words"')
-        phrase, word = part["phrase"], part["word"]
-        if word is not None:
-            _refuse_grammar(word)
-        text = (word if phrase is None else phrase).lower()
+        at = part.end()
+        if part["pattern"] is not None:
+            patterns.append(Pattern(part["pattern"], ignore_case=bool(part["flag"]), wanted=not part["minus"]))
+            continue
+        if part["word"] is not None:
+            _refuse_grammar(part["word"])
+        text = (part["word"] if part["phrase"] is None else part["phrase"]).lower()
         if text:
             (unwanted if part["minus"] else wanted).append(text)
-        at = part.end()
-    if not wanted and not unwanted:
-        return None
-
-    def accepts(text: str) -> bool:
-        text = plain(text).lower()
-        return all(part in text for part in wanted) and not any(part in text for part in unwanted)
-
-    return accepts
+    return Query(tuple(wanted), tuple(unwanted), tuple(patterns))
 
 
 def _refuse_grammar(word: str) -> None:
     what = ""
-    if word.startswith("/") and word.endswith("/") and len(word) > 2:
-        what = "a pattern"
-    elif _FIELD.match(word):
+    if _FIELD.match(word):
         what = "a field"
     elif word in ("OR", "AND", "NOT", "|") or word.startswith("(") or word.endswith(")"):
         what = "a combination"

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from supervisor_core.search import Searches
+
 from ..watchers.operations import Operations
 from .credentials import Credentials
 from .feed import Feed
@@ -56,6 +58,7 @@ class Services:
     static: Path | None = None
     streams: int = 0
     opened: int = 0
+    searches: Searches = field(default_factory=Searches)
     feed: Feed = field(init=False)
 
     async def aclose(self) -> None:

@@ -9,7 +9,7 @@ Known wart: sse-starlette would poll for the server's end twice a second, so tha
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from sse_starlette import EventSourceResponse
@@ -38,7 +38,9 @@ log = logging.getLogger("quarterdeck.web")
 class _Streaming(EventSourceResponse):
     """Counts as one open stream from its first byte to its last, however it ends."""
 
-    def __init__(self, services: Services, content: AsyncGenerator[bytes, None], media: str) -> None:
+    def __init__(
+        self, services: Services, content: AsyncGenerator[bytes, None], media: str, ended: Callable[[], None]
+    ) -> None:
         super().__init__(
             content,
             headers={"Content-Type": media, "Cache-Control": "no-store"},
@@ -47,6 +49,7 @@ class _Streaming(EventSourceResponse):
             send_timeout=SEND_TIMEOUT,
         )
         self._services = services
+        self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._services.streams += 1
@@ -57,15 +60,22 @@ class _Streaming(EventSourceResponse):
             await abort(scope)
         finally:
             self._services.streams -= 1
+            self._ended()
 
     async def _listen_for_exit_signal_with_grace(self) -> None:
         await asyncio.get_running_loop().create_future()  # never: our generators end when the service leaves
 
 
-def streaming(services: Services, content: AsyncGenerator[bytes, None], media: str = EVENTS) -> Response:
-    """Answers with bytes as they come. Raises `Problem` 503 when too many streams are open."""
+def streaming(
+    services: Services,
+    content: AsyncGenerator[bytes, None],
+    media: str = EVENTS,
+    *,
+    ended: Callable[[], None] = lambda: None,
+) -> Response:
+    """Answers with bytes as they come, and calls `ended` then. Raises `Problem` 503 when too many streams are open."""
     refuse_crowd(services)
-    return _Streaming(services, content, media)
+    return _Streaming(services, content, media, ended)
 
 
 def refuse_crowd(services: Services) -> None:

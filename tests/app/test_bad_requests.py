@@ -77,6 +77,7 @@ PATHS: list[tuple[str, str, int, str]] = [
     ("GET", f"{W}/a/logs?q=%22open", 400, "bad_query"),
     ("GET", f"{W}/a/logs?q=level:error", 400, "bad_query"),
     ("GET", f"{W}/a/logs?context=3", 400, "bad_query"),
+    ("GET", f"{W}/a/logs?q=a%20OR%20b", 400, "bad_query"),
     ("GET", "/api/v1/events?limit=1001", 400, "bad_query"),
     # cursors
     ("GET", f"{W}/a/logs?after=xyz", 400, "bad_cursor"),

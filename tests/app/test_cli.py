@@ -247,6 +247,21 @@ def test_following_resumes_by_key_and_prints_each_line_once(service, capsys, mon
     assert "--- 7 bytes are missing (expired)" in err
 
 
+def test_following_with_a_filter_that_was_given_up_ends(service, capsys, monkeypatch):
+    monkeypatch.setattr("threading.Event.wait", lambda self, timeout=None: False)
+    told = {"status": 400, "code": "query_too_slow", "detail": "/(a+)+$/ needs too much time"}
+    service.answers["GET", "/api/v1/logs/stream"] = [
+        frame("log", [line("1", "one", "db")], "1"),
+        frame("problem", told),
+    ]
+    assert run(capsys, "tail", "db", "--grep", "/(a+)+$/") == (
+        1,
+        "one\n",
+        "quarterdeck: /(a+)+$/ needs too much time\n",
+    )
+    assert [path for _, path, _, _ in service.asked].count("/api/v1/logs/stream") == 1
+
+
 def test_a_reader_that_goes_away_is_no_error(service):
     service.answers["GET", "/api/v1/logs"] = 200, {"lines": [line(str(n), "x" * 1000) for n in range(5000)]}
     child = process("logs", "db", stdout=subprocess.PIPE, stderr=subprocess.PIPE)

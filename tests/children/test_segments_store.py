@@ -3,7 +3,7 @@
 import gc
 import os
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -181,9 +181,9 @@ def test_a_filtered_call_looks_at_a_bounded_number_of_lines_and_gets_on_in_both_
     looked: list[str] = []
     goal = "last"
 
-    def match(line: Line) -> bool:
-        looked.append(line.text)
-        return line.text == goal
+    def match(lines: Sequence[Line]) -> list[bool]:
+        looked.extend(line.text for line in lines)
+        return [line.text == goal for line in lines]
 
     view = View(("a",), match=match)
     page, calls = either.after(view, "", 10), 1
