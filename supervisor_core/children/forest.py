@@ -8,6 +8,7 @@ watch a descriptor and how to come back later.
 import contextlib
 import os
 from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from . import TAG, procfs
 
@@ -22,11 +23,35 @@ Soon = Callable[[Callable[[], None]], object]
 """Calls back before anything that has not happened yet is noticed."""
 
 
+PASSES = 50
+"""How often a round looks for those that were forked meanwhile before it kills what it has."""
+
+
+class Orphan(NamedTuple):
+    """One that was adopted: `keys` are ("session", id), ("group", id) and a ("tag", text) for each run it names.
+
+    It is not `sure` while its environment cannot be seen, perhaps because it is in the middle of exec.
+    """
+
+    start: int
+    keys: tuple[object, ...] = ()
+    sure: bool = True
+
+
+class Struck(Protocol):
+    """A tree that is being ended."""
+
+    def hold(self) -> bool: ...
+
+    def slay(self) -> None: ...
+
+
 class Forest:
     """All trees of one spawner, and the orphans that may belong to them.
 
-    `subreaper` says that orphans come to this process and nowhere else. The list of orphans is kept for one turn of
-    the loop: many trees that end together then cost one look.
+    `subreaper` says that orphans come to this process and nowhere else. The first look of a turn reads every
+    orphan, later ones only those that are new; and trees that are ended in one turn are ended together. So a thousand
+    of them cost a few looks, not thousands.
     """
 
     def __init__(self, watch: Watch, later: Later, soon: Soon, *, subreaper: bool = False, pidfds: bool = True) -> None:
@@ -37,7 +62,12 @@ class Forest:
         self.leaders: set[int] = set()
         self._subreaper = subreaper
         self._oldest: int | None = None
-        self._orphans: dict[object, list[int]] | None = None
+        self._known: dict[int, Orphan] = {}
+        self._dead: set[int] = set()
+        self._index: dict[object, list[tuple[int, int]]] = {}
+        self._looked = False
+        self._looked_this_turn = False
+        self._struck: list[Struck] = []
 
     def enter(self, leader: int) -> int:
         """Takes note of a child that is no orphan; gives its start."""
@@ -49,14 +79,40 @@ class Forest:
         return start
 
     def forget(self) -> None:
-        self._orphans = None
+        """Lets the next question look for orphans that have come meanwhile."""
+        self._looked = False
 
-    def orphans(self, *keys: object) -> set[int]:
-        """Those with one of these keys: ("session", id), ("group", id), ("tag", text)."""
-        if self._orphans is None:
-            self._orphans = self._look()
-            self._soon(self.forget)
-        return {pid for key in keys for pid in self._orphans.get(key, ())}
+    def orphans(self, *keys: object) -> dict[int, int]:
+        """Those with one of these keys, see `Orphan`, and their starts. Some may have ended since the look."""
+        if not self._looked:
+            self._look()
+            self._looked = True
+            if not self._looked_this_turn:
+                self._looked_this_turn = True
+                self._soon(self._turn_ends)
+        return dict(orphan for key in keys for orphan in self._index.get(key, ()))
+
+    # ------------------------------------------------------------ ending
+
+    def strike(self, tree: Struck) -> None:
+        """Ends it in the round that comes after this turn, with all others."""
+        if not self._struck:
+            self._soon(self._round)
+        if tree not in self._struck:
+            self._struck.append(tree)
+
+    def _round(self) -> None:
+        """Stops them until nobody of theirs can fork any more, each by itself, and kills."""
+        wild, self._struck = self._struck, []
+        for _ in range(PASSES):
+            self.forget()
+            wild = [tree for tree in wild if not tree.hold()]
+            if not wild:
+                break
+        for tree in wild:
+            tree.slay()
+
+    # ------------------------------------------------------------ orphans
 
     def reap(self) -> None:
         """Collects orphans that have ended. Only for a subreaper, whose own other children stay in its session."""
@@ -66,25 +122,47 @@ class Forest:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
 
-    def _look(self) -> dict[object, list[int]]:
-        """Looks until no candidate died or changed unseen since the look before."""
-        unsure: set[int] = set()
-        while True:
-            index: dict[object, list[int]] = {}
-            doubtful = set()
-            for pid in self._candidates():
-                proc = procfs.read(pid)
-                if proc is None or not proc.alive:
-                    doubtful.add(pid)
-                elif proc.start >= (self._oldest or 0):
-                    tags = procfs.setting(pid, TAG).split()
-                    if not tags and not procfs.environment(pid):
-                        doubtful.add(pid)  # perhaps in the middle of exec
-                    for key in (("session", proc.session), ("group", proc.group), *(("tag", tag) for tag in tags)):
-                        index.setdefault(key, []).append(pid)
-            if doubtful <= unsure:
-                return index
-            unsure |= doubtful
+    def _turn_ends(self) -> None:
+        self._looked = self._looked_this_turn = False
+
+    def _look(self) -> None:
+        """Looks until nobody turned out to have ended, or was in the middle of exec, for the first time.
+
+        The youngest come first and nobody twice: what forks and ends all the time is overtaken, whatever else is there.
+        """
+        known, dead = (self._known, self._dead) if self._looked_this_turn else ({}, set())
+        unsure: dict[int, Orphan] = {}
+        again = True
+        while again:
+            again, candidates = False, self._candidates()
+            for pid in reversed(candidates):
+                if pid in known or pid in dead:
+                    continue
+                orphan = self._meet(pid)
+                again |= orphan is None or (not orphan.sure and pid not in unsure)
+                if orphan is None:
+                    dead.add(pid)
+                else:
+                    (known if orphan.sure else unsure)[pid] = orphan
+        self._known = {pid: known[pid] for pid in candidates if pid in known}
+        self._dead, self._index = dead, {}
+        for pid, orphan in (unsure | self._known).items():
+            for key in orphan.keys:
+                self._index.setdefault(key, []).append((pid, orphan.start))
+
+    def _meet(self, pid: int) -> Orphan | None:
+        """Reads one orphan; None when it has ended."""
+        proc = procfs.read(pid)
+        if proc is None or not proc.alive:
+            return None
+        before = self._known.get(pid)
+        if before is not None and before.start == proc.start:
+            return before  # whose it was it stays, whatever session and environment it has now
+        if proc.start < (self._oldest or 0):
+            return Orphan(proc.start)
+        tags = procfs.setting(pid, TAG).split()
+        keys = (("session", proc.session), ("group", proc.group), *(("tag", tag) for tag in tags))
+        return Orphan(proc.start, keys, sure=bool(tags or procfs.environment(pid)))
 
     def _candidates(self) -> list[int]:
         adopters = [os.getpid()] if self._subreaper else procfs.adopters()

@@ -9,7 +9,7 @@ Trees are ended in rounds: stop all, so that nobody forks, then kill all, and ag
 found.
 
 Known wart: what leaves session and group, is orphaned, and empties its environment before anybody looked cannot be
-told from a stranger; a control group can (the place for it is `Tree.members` and `Tree.kill`). Without /proc only the
+told from a stranger; a control group can (the place for it is `Tree.members` and `Tree.slay`). Without /proc only the
 leader's process group is known.
 """
 
@@ -27,9 +27,6 @@ from .procfs import Proc
 
 RESCAN = 0.05
 """Seconds until another look where the kernel gives no event."""
-
-PASSES = 50
-"""How often a round looks for those that were forked meanwhile before it kills what it has."""
 
 
 @dataclass(slots=True)
@@ -52,25 +49,20 @@ class Tree:
         self._session_lives = True
         self._killing = False
         self._seen: dict[int, _Seen] = {}
+        self._held: dict[int, Proc] = {}
         self._again: Undo | None = None
         self.empty = False
 
     def members(self) -> list[Proc]:
         """Everything of the run that is alive, leader first; empty once the tree was proven to be gone."""
-        if self.empty:
-            return []
-        found: dict[int, Proc] = {}
-        todo = [] if self._leader_gone else [self._leader]
-        todo += self._seen
-        todo += self._forest.orphans(*self._keys())
-        while todo:
-            pid = todo.pop(0)
-            proc = None if pid in found else procfs.read(pid)
-            if proc is None or not proc.alive or proc.start < self._start or not self._same(proc):
-                continue
-            found[pid] = proc
-            todo += procfs.children(pid) or ()
-        return list(found.values())
+        dead: set[int] = set()
+        while not self.empty:
+            found, ended = self._gather()
+            if ended <= dead:
+                return found
+            dead |= ended  # since the look, perhaps: then its children came to somebody who adopts after it
+            self._forest.forget()
+        return []
 
     def signal(self, number: int) -> None:
         """Sends to every member, then once more to those that were forked meanwhile."""
@@ -86,10 +78,7 @@ class Tree:
         """Begins to end it; goes on by itself until it is empty."""
         if not self.empty:
             self._killing = True
-            self._forest.forget()
-            self._strike()
-            if self._leader_gone:
-                self.check()
+            self._forest.strike(self)
 
     def leader_ended(self) -> None:
         """The leader's end was seen (it need not be reaped yet): from now on the rest decides."""
@@ -103,18 +92,30 @@ class Tree:
 
     def check(self) -> None:
         """Proves that it is empty and says so, or watches what is left."""
-        if self.empty or not self._leader_gone:
-            return
-        left = self._group_left() if not procfs.available() else self.members()
-        if not left:
-            self.close()
-            self._emptied()
-            return
-        if self._reaped and not any(self._leader in (proc.session, proc.group) for proc in left):
-            self._session_lives = False
-        if self._killing:
-            self._strike()
-        self._watch(left)
+        if (left := self._left()) and self._killing:
+            self._forest.strike(self)
+        else:
+            self._watch(left)
+
+    def hold(self) -> bool:
+        """Stops those that are not stopped yet; kills all, and says so, when there are none."""
+        fresh = [proc for proc in self.members() if proc.pid not in self._held]
+        for proc in fresh:
+            self._held[proc.pid] = proc
+            _send(proc, signal.SIGSTOP)
+        if not fresh:
+            self.slay()
+        return not fresh
+
+    def slay(self) -> None:
+        """Kills those that were stopped, and watches what does not go at once."""
+        if not procfs.available():
+            self._signal_group(signal.SIGKILL)
+        for proc in self._held.values():
+            self._seen.setdefault(proc.pid, _Seen(proc.start))
+            _send(proc, signal.SIGKILL)
+        self._held.clear()
+        self._watch(self._left())
 
     def close(self) -> None:
         """Looks no more; whatever lives on is no longer known."""
@@ -129,33 +130,39 @@ class Tree:
 
     # ------------------------------------------------------------ inside
 
+    def _gather(self) -> tuple[list[Proc], set[int]]:
+        """Those that are alive, and those that turned out to have ended."""
+        found: dict[int, Proc] = {}
+        ended: set[int] = set()
+        todo: list[tuple[int, int]] = [] if self._leader_gone else [(self._leader, 0)]
+        todo += [(pid, seen.start) for pid, seen in self._seen.items()]
+        todo += self._forest.orphans(*self._keys()).items()
+        for pid, start in todo:
+            proc = None if pid in found else procfs.read(pid)
+            if proc is None or not proc.alive or (start and start != proc.start):
+                ended |= {pid} - found.keys()
+            elif proc.start >= self._start:
+                found[pid] = proc
+                todo += [(child, 0) for child in procfs.children(pid) or ()]
+        return list(found.values()), ended - {self._leader}
+
     def _keys(self) -> list[object]:
         keys: list[object] = [("tag", self._tag)] if self._tag else []
         if self._session_lives:
             keys += [("session", self._leader), ("group", self._leader)]
         return keys
 
-    def _same(self, proc: Proc) -> bool:
-        seen = self._seen.get(proc.pid)
-        return seen is None or seen.start == proc.start
-
-    def _strike(self) -> None:
-        """One round."""
-        if not procfs.available():
-            self._signal_group(signal.SIGKILL)
-            return
-        stopped: dict[int, Proc] = {}
-        for _ in range(PASSES):
-            fresh = [proc for proc in self.members() if proc.pid not in stopped]
-            if not fresh:
-                break
-            for proc in fresh:
-                stopped[proc.pid] = proc
-                _send(proc, signal.SIGSTOP)
-            self._forest.forget()
-        for proc in stopped.values():
-            self._seen.setdefault(proc.pid, _Seen(proc.start))
-            _send(proc, signal.SIGKILL)
+    def _left(self) -> list[Proc]:
+        """Who is left without the leader; says that the tree is empty when that is nobody."""
+        if self.empty or not self._leader_gone:
+            return []
+        left = self.members() if procfs.available() else self._group_left()
+        if not left:
+            self.close()
+            self._emptied()
+        elif self._reaped and not any(self._leader in (proc.session, proc.group) for proc in left):
+            self._session_lives = False
+        return left
 
     def _watch(self, left: list[Proc]) -> None:
         for proc in left:
@@ -163,7 +170,7 @@ class Tree:
             if seen.undo is None and (fd := self._open(proc)) is not None:
                 seen.undo = self._forest.watch(fd, functools.partial(self._member_ended, proc.pid))
         watched = any(seen.undo for seen in self._seen.values())
-        if not watched and self._again is None:
+        if left and not watched and self._again is None:
             self._again = self._forest.later(RESCAN, self._look_again)
 
     def _open(self, proc: Proc) -> int | None:

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,9 @@ def test_a_tree_that_goes_by_itself_is_seen_to_be_gone():
     asyncio.run(main())
 
 
-def test_many_trees_are_ended_at_once():
+def test_many_trees_are_ended_at_once(monkeypatch):
+    """Ending n trees with orphans costs n questions, not n²."""
+
     async def main():
         async with rig_of(LocalRig) as rig:
             children = [await rig.spawn("child", "escapee", "say", "up", "pause") for _ in range(20)]
@@ -81,7 +84,12 @@ def test_many_trees_are_ended_at_once():
             await asyncio.gather(*(child.exited for child in children))
             assert tagged(rig.spawner.instance) == []
 
+    read = Counter()
+    setting = procfs.setting
+    monkeypatch.setattr(procfs, "setting", lambda pid, name: (read.update([pid]), setting(pid, name))[1])
     asyncio.run(main())
+    assert len(read) > 20
+    assert max(read.values()) <= 3, "whose an orphan is was asked again for each tree that ended"
 
 
 def test_trees_do_not_mix():
@@ -303,12 +311,12 @@ def test_a_look_is_repeated_when_a_candidate_died_meanwhile(monkeypatch):
     monkeypatch.setattr(procfs, "read", lambda pid: proc if pid == 11 else None)
     monkeypatch.setattr(procfs, "setting", lambda pid, name: "i:1:w")
     forest = Forest(None, None, lambda call: None)
-    assert forest.orphans(("tag", "i:1:w")) == {11}
+    assert forest.orphans(("tag", "i:1:w")) == {11: 100}
     assert len(looks) == 2
-    assert forest.orphans(("session", 5), ("group", 5)) == {11}
+    assert forest.orphans(("session", 5), ("group", 5)) == {11: 100}
     assert len(looks) == 2, "kept for this turn of the loop"
     forest.forget()
-    assert forest.orphans(("session", 6)) == set()
+    assert forest.orphans(("session", 6)) == {}
     assert len(looks) == 3
 
 
