@@ -133,7 +133,14 @@ def test_a_million_lines_a_second(tmp_path, record_property, full):
 @BOTH
 def test_a_hundred_writers_at_once(tmp_path, record_property, full):
     lines = 50_000 if full else 500
-    flooded(tmp_path, record_property, ["write", str(lines), "batch=10", "seal"], lines, full=full, count=100 if full else 40)
+    flooded(
+        tmp_path,
+        record_property,
+        ["write", str(lines), "batch=10", "seal"],
+        lines,
+        full=full,
+        count=100 if full else 40,
+    )
 
 
 @pytest.mark.row(18)
@@ -141,7 +148,14 @@ def test_a_hundred_writers_at_once(tmp_path, record_property, full):
 @BOTH
 def test_noise_between_the_lines(tmp_path, record_property, full):
     lines = 1_000_000 if full else 50_000
-    flooded(tmp_path, record_property, ["write", str(lines), "noise=100", "batch=0", "seal"], lines, full=full, segment=4 * MIB)
+    flooded(
+        tmp_path,
+        record_property,
+        ["write", str(lines), "noise=100", "batch=0", "seal"],
+        lines,
+        full=full,
+        segment=4 * MIB,
+    )
 
 
 @pytest.mark.row(20)
