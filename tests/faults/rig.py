@@ -29,7 +29,7 @@ class Host:
 
     def __init__(self, folder, workers, *, sample=0.0, **store):
         self.logs = folder / "logs"
-        store = {"max_worker": 8 * GIB, "max_total": 16 * GIB} | store
+        self.limits = store = {"max_worker": 8 * GIB, "max_total": 16 * GIB} | store
         told = {"folder": str(folder), "logs": str(self.logs), "workers": workers, "sample": sample, "store": store}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.host", json.dumps(told)],
@@ -100,7 +100,7 @@ class Host:
         assert self.process.wait() == 0
 
     def store(self):
-        return SegmentStore(self.logs, now=Clock().now)
+        return SegmentStore(self.logs, now=Clock().now, **self.limits)
 
     # ------------------------------------------------------------ from outside
 

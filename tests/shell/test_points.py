@@ -38,6 +38,7 @@ async def test_point_1_a_shutdown_ends_the_back_off_at_once():
     assert (worker.status.state, worker.error) == (State.STOPPED, None)
 
 
+@pytest.mark.row(2)
 @virtual
 async def test_point_2_the_back_off_doubles_up_to_its_limit_and_falls_back():
     s, starts, loop = supervisor(), [], asyncio.get_running_loop()
@@ -149,6 +150,7 @@ async def test_point_6_who_has_ended_is_remembered():
     assert set(s.journal.snapshot().workers) == {"bob", "bad"}
 
 
+@pytest.mark.row(26)
 @pytest.mark.parametrize(
     ("follow", "runs", "state"),
     [

@@ -61,6 +61,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.row(29)
 @pytest.mark.parametrize("error", ENDS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("kind", ["coroutine", "thread", "lambda"])
 @virtual
@@ -81,6 +82,7 @@ async def test_whatever_a_work_raises_is_only_its_own_end(kind, error):
     assert s.get("bad").status.state is State.FAILED
 
 
+@pytest.mark.row(29)
 @virtual
 async def test_endless_recursion_is_only_its_own_end():
     async def work(p):
@@ -229,6 +231,7 @@ async def test_a_coroutine_that_ignores_the_signal_is_cancelled_after_its_stop_t
     assert s.get("slow").status.last_exit.signal == 9
 
 
+@pytest.mark.row(31)
 @virtual
 async def test_a_coroutine_that_swallows_cancellation_is_stuck_and_holds_nobody():
     s, loop, release = supervisor(), asyncio.get_running_loop(), asyncio.Event()
@@ -338,6 +341,7 @@ async def test_cancelling_run_before_its_first_step_starts_nothing():
     assert s.get("bob").status.run == 0
 
 
+@pytest.mark.row(31)
 @virtual
 async def test_cancelling_run_with_a_stuck_worker_raises_all_the_same():
     s, release = supervisor(), asyncio.Event()
