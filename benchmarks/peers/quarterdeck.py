@@ -37,6 +37,8 @@ class Quarterdeck(Peer):
             "start_seconds = 0",
             self.backoff,
         ]
+        if job.capture:
+            lines += ["[logs]", "compress = false"]  # nobody else compresses, and lines are counted in plain files
         for index, name in job.names():
             lines += [f"[worker.{name}]", f"command = {json.dumps(job.command(index))}"]
         config = job.folder / "quarterdeck.toml"
