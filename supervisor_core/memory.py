@@ -3,6 +3,7 @@
 It gives the same answers as the store in files, within what it still holds.
 """
 
+import errno
 import os
 import threading
 from bisect import bisect_left, bisect_right
@@ -170,7 +171,12 @@ class MemoryStream:
         return state
 
     def move(self, fd: int, limit: int = CHUNK) -> int:
-        data = os.read(fd, limit)
+        try:
+            data = os.read(fd, limit)
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal whose last writer is gone
+                raise
+            return 0
         if data:
             self.append(data)
         return len(data)

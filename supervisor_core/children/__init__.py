@@ -10,7 +10,7 @@ None waits for another. All callbacks and futures belong to the event loop that 
 import signal
 from asyncio import Future
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 Output = Callable[[str, bytes], None]
@@ -60,6 +60,10 @@ class LaunchRequest:
     the session. `stdin` is a descriptor to give to the child (the caller keeps
     and closes its own copy), None for an empty input. Output goes to the spawner's log store under
     (worker, stream, run), or to `output` when that is given (spawners inside this process only).
+
+    The rest says what the program runs as where it differs from us. `user` and `group` are names or numbers; with a
+    user, USER, LOGNAME and HOME are set where `environment` lacks them. `limits` are described in `limits.py`. `tty`:
+    a pseudo-terminal is its input and its only output.
     """
 
     worker: str
@@ -70,6 +74,12 @@ class LaunchRequest:
     stdin: int | None = None
     merge_stderr: bool = False
     output: Output | None = None
+    user: str | None = None
+    group: str | None = None
+    umask: int | None = None
+    nice: int | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    tty: bool = False
 
 
 class Child(Protocol):
@@ -112,7 +122,7 @@ class Spawner(Protocol):
         """Returns when exec has succeeded.
 
         Raises `CannotStart` with one sentence when it did not; then nothing of it is left. Cancelling leaves
-        nothing behind either.
+        nothing behind either, and takes as long as that needs.
         """
         ...
 

@@ -5,17 +5,31 @@ Nothing is remembered here. Known wart: `look` blocks when the child has not end
 
 import asyncio
 import contextlib
+import marshal
 import os
 import subprocess
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import IO
 
-from . import Ended, LaunchRequest
+from . import Ended, LaunchRequest, become
+from .limits import Parts
+
+READY = become.READY
 
 TAKEN = "unknown: somebody else in this process collected its exit status"
 
 
-def start(request: LaunchRequest, ends: list[int]) -> int:
-    """Starts the program and gives its pid. Popen is only the way to start: it must never wait for the child."""
+def start(request: LaunchRequest, ends: list[int], parts: Parts, join: Sequence[str] = ()) -> tuple[int, int | None]:
+    """Starts the program; gives its pid, and where it reports what it could not become (None: it runs already).
+
+    Popen is only the way to start: it must never wait for the child. What a child has to do to itself is done by
+    `become.py`, because for `user=` and its like Popen would fork for real. `join` are control groups to enter.
+    """
+    wishes = (request.user, request.group, request.nice, *parts.rlimits, *join)
+    if request.tty or any(wish is not None for wish in wishes):
+        return _start_becoming(request, ends, parts, join)
     popen = subprocess.Popen(
         list(request.argv),
         cwd=request.directory,
@@ -24,9 +38,73 @@ def start(request: LaunchRequest, ends: list[int]) -> int:
         stdout=ends[0],
         stderr=ends[-1],
         start_new_session=True,
+        umask=-1 if request.umask is None else request.umask,
     )
     popen.returncode = 0
-    return popen.pid
+    return popen.pid, None
+
+
+def _start_becoming(
+    request: LaunchRequest, ends: list[int], parts: Parts, join: Sequence[str]
+) -> tuple[int, int | None]:
+    wish = {
+        "run": (
+            [os.fsencode(text) for text in request.argv],
+            {os.fsencode(name): os.fsencode(text) for name, text in request.environment.items()},
+            os.fsencode(request.directory),
+        ),
+        "user": request.user or "",
+        "group": request.group or "",
+        "umask": -1 if request.umask is None else request.umask,
+        "nice": request.nice,
+        "limits": list(parts.rlimits),
+        "join": list(join),
+        "terminal": request.tty,
+    }
+    with contextlib.ExitStack() as ours:
+        order = ours.enter_context(_nameless())
+        marshal.dump(wish, order)
+        order.seek(0)
+        reading, writing = os.pipe()
+        ours.callback(os.close, writing)
+        try:
+            popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", become.__file__, str(order.fileno()), str(writing)],
+                env={},
+                stdin=ends[0] if request.tty else subprocess.DEVNULL if request.stdin is None else request.stdin,
+                stdout=ends[0],
+                stderr=ends[-1],
+                start_new_session=True,
+                pass_fds=(order.fileno(), writing),
+            )
+        except BaseException:
+            os.close(reading)
+            raise
+    popen.returncode = 0
+    return popen.pid, reading
+
+
+def _nameless() -> IO[bytes]:
+    return open(os.memfd_create("order"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
+
+
+async def hear(loop: asyncio.AbstractEventLoop, fd: int) -> bytes:
+    """Reads a report to its end; takes the descriptor over."""
+    said, over = b"", loop.create_future()
+
+    def more() -> None:
+        nonlocal said
+        data = os.read(fd, 4096)
+        said += data
+        if not data and not over.done():
+            over.set_result(None)
+
+    undo = watch(loop, fd, more)
+    try:
+        await over
+    finally:
+        undo()
+    return said
 
 
 def look(pid: int) -> Ended:

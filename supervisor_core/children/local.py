@@ -20,7 +20,7 @@ from ..errors import CannotStart
 from ..flag import post
 from ..logs import LogSink
 from ..memory import MemoryStore
-from . import TAG, Ended, LaunchRequest, birth, procfs, refusals
+from . import TAG, Ended, LaunchRequest, birth, limits, openings, procfs, refusals
 from .forest import Forest
 from .outlets import Outlet, Source, Tap
 from .pump import Pump
@@ -51,14 +51,16 @@ class LocalSpawner:
         self._notes: dict[str, bytes] = {}
 
     async def spawn(self, request: LaunchRequest) -> "LocalChild":
-        """Returns when exec has succeeded; raises `CannotStart`. Has no point at which it could be cancelled."""
+        """Returns when exec has succeeded; raises `CannotStart`. Can be cancelled only while a child becomes."""
         refusals.check(request)
+        parts = limits.split(request.limits, root=refusals.runs_as_root(request))
         loop = asyncio.get_running_loop()
         forest = self._enter(loop)
         with contextlib.ExitStack() as undo:
             try:
                 outlets, ends = self._pipes(loop, request, undo)
-                pid = birth.start(request, ends)
+                pid, report = birth.start(request, ends, parts)
+                undo.callback(_close, [] if report is None else [report])
                 _close(ends)  # first, so that a descriptor is free for what comes
                 pidfd = self._pidfd(pid)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -69,7 +71,23 @@ class LocalSpawner:
         child.watch(pidfd)
         if self._reaper is not None:
             self._reaper.begin()
+        if report is not None:
+            await self._become(child, report)
+        for sentence in parts.said:
+            with contextlib.suppress(OSError):  # no room on the disk: it runs all the same
+                self.store.note(request.worker, request.run, sentence)
         return child
+
+    async def _become(self, child: "LocalChild", report: int) -> None:
+        """Waits until it runs the program. Nothing is left of it when it cannot, or when nobody wants it any more."""
+        try:
+            said = await birth.hear(asyncio.get_running_loop(), report)
+            if said == birth.READY:
+                return
+        except BaseException:
+            await child.wipe_out()
+            raise
+        raise refusals.broken(child.request, said, await child.wipe_out())
 
     def attach(self, worker: str, run: int) -> "LocalChild | None":
         """The child of that run, if it is alive."""
@@ -122,8 +140,8 @@ class LocalSpawner:
         ends: list[int] = []
         undo.callback(_close, ends)
         outlets = []
-        for stream in ("out",) if request.merge_stderr else ("out", "err"):
-            reading, writing = os.pipe()
+        for stream in openings.streams(request):
+            reading, writing = openings.open_output(request)
             ends.append(writing)
             try:
                 outlets.append(Outlet(loop, self._source(request, stream, reading)))
@@ -203,6 +221,14 @@ class LocalChild:
 
     def kill_tree(self) -> None:
         self._tree.kill()
+
+    async def wipe_out(self) -> Ended:
+        """Kills it and waits until nothing is left, whoever is in a hurry; gives the leader's end."""
+        self.kill_tree()
+        while not self.exited.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([self.exited])
+        return self.exited.result()
 
     def left(self) -> tuple[int, ...]:
         self._forest.forget()

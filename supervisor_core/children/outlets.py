@@ -8,6 +8,7 @@ Known wart: while a store cannot take bytes the timer asks again, since no event
 """
 
 import asyncio
+import errno
 import os
 import select
 from collections.abc import Callable
@@ -53,6 +54,10 @@ class Tap:
             data = os.read(self.fd, READ)
         except BlockingIOError:
             return True
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal whose last writer is gone
+                raise
+            data = b""
         if not data:
             self._finish()
             return False

@@ -10,7 +10,8 @@ import stat
 from collections.abc import Mapping
 
 from ..errors import CannotStart
-from . import LaunchRequest
+from . import Ended, LaunchRequest
+from .become import READY
 
 PERMANENT = frozenset(
     {
@@ -49,6 +50,60 @@ def refusal(request: LaunchRequest, error: Exception) -> CannotStart:
         return CannotStart(f"{request.argv[0]}: {error}")
     sentence = _sentence(request, error.errno)
     return CannotStart(sentence, permanent=error.errno in PERMANENT)
+
+
+def runs_as_root(request: LaunchRequest) -> bool:
+    """As far as can be told without asking the user database."""
+    return os.geteuid() == 0 and request.user in (None, "0", "root")
+
+
+def broken(request: LaunchRequest, report: bytes, ended: Ended) -> CannotStart:
+    """What the report of a child means that did not get as far as its program."""
+    lines = report.removeprefix(READY).decode("utf-8", "surrogateescape").split("\n", 2)
+    if len(lines) < 3:
+        return CannotStart(f"{request.argv[0]}: its start broke down before the program ran: {ended}", permanent=False)
+    step, code, text = lines[0], int(lines[1]), lines[2]
+    if step == "exec":
+        if code in (errno.EACCES, errno.ENOENT) and request.user and not runs_as_root(request):
+            path = locate(request)
+            if path is not None and os.access(path, os.X_OK):
+                return CannotStart(f"{path} may not be executed by the user {request.user}: change its permissions")
+        return refusal(request, OSError(code, os.strerror(code)))
+    return CannotStart(_step(request, step, code, text), permanent=not code or code in PERMANENT)
+
+
+def _step(request: LaunchRequest, step: str, code: int, text: str) -> str:
+    """One sentence for a step of `become.py`."""
+    why = os.strerror(code) if code else text
+    match step:
+        case "user" | "group":
+            return f"there is no {step} {text} on this system: correct the name, or create it"
+        case "group of user":
+            return f"the user {text} is in no user database, so its group is unknown: set group too"
+        case "account" if code == errno.EPERM:
+            return f"{_account(request)} cannot be taken: start the service as root, or leave user and group out"
+        case "account":
+            return f"{_account(request)} cannot be taken ({why}), and as somebody else the program is not started"
+        case "limit" if code == errno.EPERM:
+            return f"limits.{text} is above the hard limit that we run under: lower it, or raise ours (ulimit -H)"
+        case "limit":
+            return f"limits.{text} cannot be set ({why}): correct it"
+        case "nice":
+            return f"the priority {text} needs root: raise nice, or start the service as root"
+        case "directory":
+            user = request.user or "this user"
+            return (
+                _directory(request.directory)
+                or f"the directory {request.directory} may not be entered by {user}: {why}"
+            )
+        case "join":
+            return f"the control group {text} cannot be entered: {why}"
+    return f"{request.argv[0]}: its start broke down at the step {step}: {why}"
+
+
+def _account(request: LaunchRequest) -> str:
+    words = [f"the {what} {name}" for what, name in (("user", request.user), ("group", request.group)) if name]
+    return " and ".join(words)
 
 
 def locate(request: LaunchRequest) -> str | None:
