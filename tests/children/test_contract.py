@@ -77,6 +77,7 @@ async def test_output_may_end_before_the_leader(rig):
     assert child.left() == (child.pid,)
 
 
+@pytest.mark.row(14)
 @contract
 async def test_the_leader_may_end_before_its_tree_and_its_output(rig):
     child = await rig.spawn("child", "child", "say", "up", "exit", "5")
@@ -106,6 +107,7 @@ async def test_a_signal_to_the_tree(rig):
     assert await child.exited == Ended(signal=signal.SIGTERM)
 
 
+@pytest.mark.row(7)
 @contract
 async def test_the_stubborn_outlive_a_signal_and_no_kill(rig):
     child = await rig.up("child", "stubborn-child", "escapee")
@@ -118,6 +120,7 @@ async def test_the_stubborn_outlive_a_signal_and_no_kill(rig):
     assert await child.exited == Ended(signal=signal.SIGTERM)
 
 
+@pytest.mark.row(6)
 @contract
 async def test_an_ignored_signal(rig):
     child = await rig.up("ignore", "TERM", "ignore", "INT")
@@ -129,6 +132,7 @@ async def test_an_ignored_signal(rig):
     assert await child.exited == Ended(signal=signal.SIGKILL)
 
 
+@pytest.mark.row(5)
 @contract
 async def test_what_is_gone_can_be_signalled(rig):
     child = await rig.spawn("exit", "0")

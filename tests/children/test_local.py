@@ -33,6 +33,7 @@ async def tell(expression, **changes):
     return child, json.loads(heard.of())
 
 
+@pytest.mark.row(24)
 def test_it_has_a_session_of_its_own_and_nothing_of_ours(tmp_path):
     async def main():
         child, (pid, group, session) = await tell("[os.getpid(), os.getpgid(0), os.getsid(0)]")
@@ -59,6 +60,7 @@ def test_its_environment_is_exactly_what_is_given(tmp_path):
     asyncio.run(main())
 
 
+@pytest.mark.row(24)
 def test_its_input_is_empty_or_what_is_given():
     async def main():
         assert (await tell("sys.stdin.read()"))[1] == ""
@@ -138,6 +140,7 @@ CASES = {
 }
 
 
+@pytest.mark.row(21)
 @pytest.mark.parametrize("case", CASES)
 def test_why_a_program_does_not_start(tmp_path, case):
     changes, sentence = CASES[case]
@@ -214,6 +217,7 @@ def test_more_output_than_a_pipe_holds():
     asyncio.run(main())
 
 
+@pytest.mark.row(8)
 def test_a_stopped_process_is_killed():
     async def main():
         async with rig_of(LocalRig) as rig:
@@ -275,6 +279,7 @@ def test_without_proc_the_group_is_what_is_known(monkeypatch):
     asyncio.run(main())
 
 
+@pytest.mark.row(14)
 def test_output_that_a_stranger_holds_is_given_up_when_the_tree_is_empty():
     """A descriptor that was sent away keeps a pipe open; nobody of the tree is left, so nobody waits for it."""
 

@@ -125,6 +125,7 @@ async def test_one_whose_leader_left_early_is_not_ready():
     assert await task == Ended(4, None, "exit status 4")
 
 
+@pytest.mark.row(6)
 @virtual
 async def test_the_steps_of_a_stop():
     steps = (("INT", 5.0), ("TERM", 3.0))
@@ -340,6 +341,7 @@ async def said(supervisor, text):
     leave()
 
 
+@pytest.mark.row(7)
 def test_a_whole_tree_is_stopped():
     async def test(supervisor):
         await said(supervisor, "up")
@@ -355,6 +357,7 @@ def test_a_whole_tree_is_stopped():
     lead(test, *words, stop=StopPolicy((("TERM", 0.3),)))
 
 
+@pytest.mark.row(8)
 def test_a_stopped_process_obeys():
     async def test(supervisor):
         await said(supervisor, "up")

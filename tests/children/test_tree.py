@@ -22,6 +22,7 @@ def tagged(instance):
     return [pid for _, _, pid in survivors(instance) if alive(pid)]
 
 
+@pytest.mark.row(7, 10, 11)
 def test_the_zoo_is_ended_again_and_again():
     """No survivor in 40 stops over all ways to flee, seen by an observer of its own."""
     kinds = ["child", "stubborn-child", "escapee", "runaway"]
@@ -41,6 +42,7 @@ def test_the_zoo_is_ended_again_and_again():
     asyncio.run(main())
 
 
+@pytest.mark.row(10, 11)
 def test_the_zoo_is_ended_after_its_leader_went():
     async def main():
         async with rig_of(LocalRig) as rig:
@@ -202,6 +204,7 @@ print("well")
 """
 
 
+@pytest.mark.row(13)
 def test_orphans_come_to_a_subreaper_and_are_reaped():
     done = subprocess.run(
         [sys.executable, "-c", SUBREAPER],
