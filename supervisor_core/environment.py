@@ -10,27 +10,55 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from .children import TAG
+from .errors import CannotStart
 from .model import Program, WorkerSpec
 
 OURS = "QUARTERDECK_"
 NOT_INHERITED = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID"})
 
 
+PERSONAL = frozenset({"HOME", "LOGNAME", "MAIL", "SHELL", "USER", "XDG_RUNTIME_DIR"})
+"""What belongs to whoever started us, and is wrong for another user."""
+
+LARGEST_SECRET = 128 * 1024 - 1
+"""Bytes; the kernel takes no larger variable."""
+
+
 def environment_of(spec: WorkerSpec, run: int, tag: str, outside: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Makes the complete environment of one run out of `outside` (default: our own)."""
+    """Makes the complete environment of one run out of `outside` (default: our own). Raises `CannotStart`."""
     program = spec.program
     assert program is not None
     outside = os.environ if outside is None else outside
     made = inherited(program, outside)
+    if program.user is not None:
+        made = {name: text for name, text in made.items() if name not in PERSONAL}
     made.update(program.environment)
+    made.update({name: read_secret(name, path) for name, path in program.secrets.items()})
     if program.venv is not None:
         made["VIRTUAL_ENV"] = program.venv
         made["PATH"] = os.pathsep.join([os.path.join(program.venv, "bin"), made.get("PATH", os.defpath)])
         made.pop("PYTHONHOME", None)
     made.setdefault("PYTHONUNBUFFERED", "1")
+    if program.tty:
+        made.setdefault("TERM", "xterm-256color")
     tags = f"{outside.get(TAG, '')} {tag}".strip()  # we may be a run of somebody's ourselves
     made |= {"QUARTERDECK_WORKER": spec.name, "QUARTERDECK_RUN": str(run), TAG: tags}
     return made
+
+
+def read_secret(name: str, path: str) -> str:
+    """Gives what the file holds, less the end of its last line. Raises `CannotStart`: another try may find it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            data = file.read(LARGEST_SECRET + 1) or b""
+        text = data.decode().removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise CannotStart(f"the variable {name} cannot be read from {path}: {why}", permanent=False) from error
+    if len(data) > LARGEST_SECRET or "\0" in text:
+        raise CannotStart(f"the variable {name} cannot be taken from {path}: it is too large, or no text")
+    return text
 
 
 def inherited(program: Program, outside: Mapping[str, str]) -> dict[str, str]:

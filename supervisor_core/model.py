@@ -2,14 +2,16 @@
 
 Frozen dataclasses only. They are replaced, never changed, so any thread may read any of them. No behaviour lives
 here beyond what follows from the fields alone; decisions are in `policy.py`, `graph.py` and `machine.py`.
-
-Known wart: `Program` describes a command of the config file and means nothing to the machine; it stands here because
-`plan.py` compares specs field by field and because the spec is what is stored, sent and shown.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from .declared import MIB as MIB
+from .declared import Free as Free
+from .declared import LogPolicy as LogPolicy
+from .declared import Program as Program
 
 EMPTY: Mapping[str, str] = {}
 
@@ -129,57 +131,6 @@ class StopPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Free:
-    """Space to be left free on a disk: a share of it (0 to 1) or a number of bytes, whichever is more."""
-
-    share: float = 0.0
-    size: int = 0
-
-    def of(self, disk: int) -> int:
-        """Bytes, on a disk that holds `disk` bytes."""
-        return max(int(self.share * disk), self.size)
-
-
-MIB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class LogPolicy:
-    """What is kept of the output of one worker: sizes in bytes, `keep` in seconds.
-
-    A segment is the file that is written until it has the size `segment`; only those that are closed are compressed,
-    and only those are deleted: past `max_worker`, past the age `keep`, or while less than `min_free` is free. On a
-    full disk the worker waits `on_full` seconds (infinity: for ever), then its bytes are dropped and counted as a gap.
-    """
-
-    max_worker: int = 1024 * MIB
-    keep: float = 14 * 86_400.0
-    segment: int = 16 * MIB
-    min_free: Free = Free(share=0.05)
-    compress: bool = True
-    on_full: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A command of the config file, as the spawner needs it; every path absolute, every value expanded.
-
-    `environment` holds only what the file sets (after `env_file`, which is read before); `inherit` says what comes
-    from our own environment: all, nothing, or the named ones. `shell` means that `argv` is `/bin/sh -c TEXT` and
-    that signals go to the whole tree. Without a ready probe, ready means: the leader stayed up `start_seconds`.
-    """
-
-    argv: tuple[str, ...]
-    shell: bool = False
-    directory: str = "."
-    environment: Mapping[str, str] = field(default_factory=dict)
-    inherit: bool | tuple[str, ...] = True
-    venv: str | None = None
-    start_seconds: float = 1.0
-    redirect_stderr: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """What the user wants of one worker.
 
@@ -199,7 +150,7 @@ class WorkerSpec:
     daemon: bool = False
     one_shot: bool = False
     program: Program | None = None
-    logs: LogPolicy = LogPolicy()
+    logs: LogPolicy = field(default_factory=LogPolicy)
     labels: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ()

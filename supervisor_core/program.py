@@ -42,6 +42,12 @@ def program(spec: WorkerSpec, spawner: Spawner) -> Callable[[Process], Awaitable
                 environment=environment_of(spec, p.run, tag),
                 directory=spec.program.directory,
                 merge_stderr=spec.program.redirect_stderr,
+                user=spec.program.user,
+                group=spec.program.group,
+                umask=spec.program.umask,
+                nice=spec.program.nice,
+                limits=spec.program.limits,
+                tty=spec.program.tty,
             )
         )
         return await _Running(spec, p, child).until_empty()

@@ -103,7 +103,7 @@ def spec(wanted: WorkerSpec) -> Json:
         "command": None if program is None else list(program.argv),
         "shell": program is not None and program.shell,
         "directory": None if program is None else program.directory,
-        "environment": [] if program is None else sorted(program.environment),
+        "environment": [] if program is None else sorted({*program.environment, *program.secrets}),
         "inherit": None if program is None else program.inherit,
         "venv": None if program is None else program.venv,
         "start_seconds": None if program is None else program.start_seconds,

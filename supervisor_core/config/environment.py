@@ -1,7 +1,7 @@
 """The variables of a worker: its `env_file`s, then its `environment`, whose values may be files.
 
-Secrets pass here, so no message contains a value. Known wart: a file that a value names is read when the config is,
-so a secret that changes later needs a reload.
+Secrets pass here, so no message contains a value. A file that a value names is read here to see that
+it can be, and again at each start: a new secret needs no reload. An `env_file` is read here alone.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,13 @@ from .values import BadValue, scalar, shown
 
 def read_environment(
     entries: Mapping[str, Found], env_files: list[tuple[Found, str]], words: Words, problems: Problems
-) -> dict[str, str]:
-    """Gives the variables. `${VAR}` in a value is looked up in the env files first, then outside."""
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Gives the variables, and the paths of those that come from a file.
+
+    `${VAR}` in a value is looked up in the env files first, then outside.
+    """
     environment: dict[str, str] = {}
+    secrets: dict[str, str] = {}
     for found, path in env_files:
         try:
             environment |= read_dotenv(path, {**words.variables, **environment})
@@ -30,21 +34,22 @@ def read_environment(
             problems.add(found, f'{shown(name)} is no variable name; it may not be empty or hold "="')
             continue
         try:
-            environment[name] = _value(found, words)
+            environment[name] = _value(name, found, words, secrets)
         except BadValue as error:
             problems.add(found, str(error))
         except BadFile as error:
             problems.add(found, f"{found.value['file']} {error}")
-    return environment
+    return environment, secrets
 
 
-def _value(found: Found, words: Words) -> str:
+def _value(name: str, found: Found, words: Words, secrets: dict[str, str]) -> str:
     value: Any = found.value
     if not isinstance(value, dict):
         return _expanded(scalar(value), words)
     if set(value) != {"file"} or not isinstance(value["file"], str):
         raise BadValue('is neither a text nor a file; write NAME = "value" or NAME = { file = "/run/secrets/x" }')
-    text = read_text(absolute(found, _expanded(value["file"], words))).removesuffix("\n").removesuffix("\r")
+    secrets[name] = absolute(found, _expanded(value["file"], words))
+    text = read_text(secrets[name]).removesuffix("\n").removesuffix("\r")
     if "\0" in text:
         raise BadValue("the file holds a NUL character, which no program can receive; remove it")
     return text

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..model import Free
 from . import addresses as a
+from . import privileges as p
 from . import values as v
 
 MIB = 1024 * 1024
@@ -85,6 +86,21 @@ WORKER_LOGS = table(
     Key("redirect_stderr", v.boolean, False, "Take both outputs as one stream."),
 )
 
+LIMITS = table(
+    Key("memory", p.limit(p.bounded), None, "Memory; without a control group, the data of each process."),
+    Key("memory_warn", v.size, None, "Memory from which on a warning is told.", later=True),
+    Key("cpu", p.limit(p.cores), None, "Cores; only with a control group."),
+    Key("pids", p.limit(p.some), None, "Processes and threads; without a control group, all of its user."),
+    Key("nofile", p.limit(p.some), None, "Open files."),
+    Key("core", p.limit(p.bounded), None, "Size of a core dump."),
+    Key("stack", p.limit(p.bounded), None, "Stack of the first thread."),
+    Key("fsize", p.limit(p.bounded), None, "Size of a file that it writes."),
+    Key("memlock", p.limit(p.bounded), None, "Memory that it may lock."),
+    Key("data", p.limit(p.bounded), None, "Data of each process."),
+    Key("as", p.limit(p.bounded), None, "Address space of each process."),
+    Key("rss", p.limit(p.bounded), None, "Resident memory; Linux does not heed it."),
+)
+
 BACKOFF = table(
     Key("initial", v.duration, 1.0, "The first pause."),
     Key("max", v.duration, 60.0, "The longest pause."),
@@ -143,11 +159,11 @@ WORKER = table(
     Key("env_file", v.strings, (), "Files with NAME=VALUE lines.", expand=True, path=True),
     Key("inherit", v.anything, True, "true, false, or names: what comes from the environment of `up`."),
     Key("venv", v.string, None, "A virtual environment to activate.", expand=True, path=True),
-    Key("user", v.scalar, None, "Whom it runs as.", expand=True, later=True),
-    Key("group", v.scalar, None, "The group that it runs as.", expand=True, later=True),
-    Key("umask", v.scalar, None, "Its file mode mask.", later=True),
-    Key("nice", v.integer(-20, 19), None, "Its scheduling priority.", later=True),
-    Key("tty", v.boolean, False, "Give it a terminal.", later=True, off=False),
+    Key("user", p.account, None, "Whom it runs as: a name or number.", expand=True),
+    Key("group", p.account, None, "The group that it runs as.", expand=True),
+    Key("umask", p.umask, None, 'Its file mode mask, as a text: "022".'),
+    Key("nice", v.integer(-20, 19), None, "Its scheduling priority: -20 is the first, 19 the last to run."),
+    Key("tty", v.boolean, False, "Give it a terminal, whose output is one stream."),
     Key("requires", v.anything, (), "What must be there before it starts.", ("depends_on",)),
     Key("autostart", v.boolean, True, "Start it with the service."),
     Key("ready", v.anything, None, "How to see that it is ready.", later=True),
@@ -179,7 +195,7 @@ WORKER = table(
     Key("replicas", v.integer(1, 1000), 1, "How many; more than one are NAME-0, NAME-1, …", ("numprocs",)),
     Key("schedule", v.anything, None, "When it runs: cron or every.", later=True),
     Key("pool", v.name, None, "The pool whose slot it waits for.", later=True),
-    Key("limits", v.table_of(v.scalar), {}, "Memory, CPU, processes.", merge=True, later=True),
+    Key("limits", v.anything, {}, "Memory, CPU, processes, open files.", merge=True),
     Key("logs", v.anything, {}, "The keys of [logs], for this worker.", merge=True),
     Key("labels", v.table_of(v.scalar), {}, "Words to find it by.", expand=True, merge=True),
     Key("links", v.table_of(v.string), {}, "Addresses to show on the page.", expand=True, merge=True),
@@ -193,6 +209,7 @@ TABLES: Mapping[str, Table] = {
     "worker.NAME": WORKER,
     "worker.NAME.backoff": BACKOFF,
     "worker.NAME.requires.NAME": REQUIREMENT,
+    "worker.NAME.limits": LIMITS,
     "worker.NAME.logs": WORKER_LOGS,
     "worker.NAME.ready": PROBE,
     "worker.NAME.alive": PROBE,

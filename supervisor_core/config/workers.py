@@ -17,7 +17,7 @@ from ..model import LogPolicy, OnGiveUp, Program, RestartPolicy, RestartWhen, St
 from .commands import check_size, parse_command
 from .environment import read_environment
 from .expand import expand_home, expand_variables, expand_words, on_texts
-from .keys import BACKOFF, WORKER, WORKER_LOGS
+from .keys import BACKOFF, LIMITS, WORKER, WORKER_LOGS
 from .later import check_probe, with_parser
 from .problems import Found, Problems
 from .reading import Fields, Words, expanded, fields_of, parsed
@@ -81,8 +81,8 @@ class _Reader:
         for key in ("ready", "alive"):
             if key in self.given and check_probe(self.given[key], self.problems):
                 self.problems.add(self.given[key], "not supported yet; remove it for now")
-        for key in ("python", "user", "group", "umask", "nice", "tty", "hook_timeout", "daemon", "schedule", "pool",
-                    "limits", "stop_command", "before_start", "after_ready", "after_stop"):  # fmt: skip
+        for key in ("python", "hook_timeout", "daemon", "schedule", "pool", "stop_command", "before_start",
+                    "after_ready", "after_stop"):  # fmt: skip
             get(key)
         spec = WorkerSpec(
             name=self.name,
@@ -126,7 +126,9 @@ class _Reader:
         env_files = (
             [(self.given["env_file"], path) for path in self.get("env_file")] if "env_file" in self.given else []
         )
-        environment = read_environment(self.entries("environment"), env_files, self.words, self.problems)
+        environment, secrets = read_environment(self.entries("environment"), env_files, self.words, self.problems)
+        limits = self._parsed(self._gathered("limits", LIMITS), LIMITS)
+        who = {key: self.get(key) for key in ("user", "group", "umask", "nice", "tty")}
         directory = self.get("directory") if "directory" in self.given else self.found.source.folder
         argv, shell = self._command(environment)
         if not argv:
@@ -135,7 +137,10 @@ class _Reader:
             argv=argv,
             shell=shell,
             directory=directory or self.found.source.folder,
-            environment=environment,
+            environment={name: text for name, text in environment.items() if name not in secrets},
+            secrets=secrets,
+            limits={name: value for name, value in limits.items() if value is not None},
+            **who,
             inherit=self._inherit(),
             venv=self.get("venv") or None,
             start_seconds=self.get("start_seconds"),

@@ -216,15 +216,36 @@ BAD = {
         ['3: worker.a.ready: needs exactly one of http, tcp, exec, log, notify; write { tcp = "HOST:PORT" }, say'],
     ),
     "later keys are refused once": (
-        WORKER + 'replicas = 3\nready = { tcp = "a:1" }\nuser = "me"\ntty = false\nschedule = { every = "10m" }\n'
+        WORKER + 'replicas = 3\nready = { tcp = "a:1" }\nuser = "me"\nlimits = { memory_warn = "1GiB" }\n'
+        'schedule = { every = "10m" }\n'
         'on_give_up = { retry_every = "10m" }\n[worker.b]\npython = "m:f"\n[[hook]]\nurl = "http://a/"\n',
         [
             "4: worker.a.ready: not supported yet; remove it for now",
-            "5: worker.a.user: not supported yet; remove it for now",
+            "6: worker.a.limits.memory_warn: not supported yet; remove it for now",
             "7: worker.a.schedule: not supported yet; remove it for now",
             '8: worker.a.on_give_up: retry_every is not supported yet; use "fail" for now',
             "10: worker.b.python: not supported yet; remove it for now",
             "11: hook: hooks are not supported yet; remove it for now",
+        ],
+    ),
+    "accounts": (
+        WORKER + 'user = "a:b"\ngroup = true\numask = 22\nnice = 20\ntty = "yes"\n',
+        [
+            '3: worker.a.user: "a:b" is no name or number of an account; write "www-data" or 1000, the group apart',
+            '4: worker.a.group: true is no name or number of an account; write "www-data" or 1000, the group apart',
+            '5: worker.a.umask: 22 is no mask; write its octal digits as a text such as "022"',
+            "6: worker.a.nice: 20 is out of range; write a whole number between -20 and 19",
+            '7: worker.a.tty: "yes" is neither true nor false; write one of them, without quotes',
+        ],
+    ),
+    "limits": (
+        WORKER + 'limits = { memroy = 1, memory = "a lot", cpu = 0, pids = -1, nofile = 0 }\n',
+        [
+            '3: worker.a.limits.memroy: unknown key; did you mean "memory"?',
+            '3: worker.a.limits.memory: "a lot" is no size; write bytes or text such as "64MiB" or "10GB"',
+            '3: worker.a.limits.cpu: 0 is no number of cores; write one such as 0.5 or 4, or "unlimited"',
+            '3: worker.a.limits.pids: -1 is no number to limit to; write a whole number such as 1024, or "unlimited"',
+            '3: worker.a.limits.nofile: 0 would let nothing start; write a whole number such as 1024, or "unlimited"',
         ],
     ),
     "later conditions": (

@@ -233,7 +233,27 @@ def test_the_three_forms_of_requires(tmp_path):
 def test_a_secret_comes_from_its_file(tmp_path):
     (tmp_path / "secret").write_text("s3cret\n")
     text = '[worker.a]\ncommand = "x"\nenvironment = { KEY = { file = "secret" } }\n'
-    assert workers(tmp_path, text)["a"].program.environment == {"KEY": "s3cret"}
+    program = workers(tmp_path, text)["a"].program
+    assert (program.environment, program.secrets) == ({}, {"KEY": str(tmp_path / "secret")})
+
+
+def test_as_whom_it_runs_and_what_it_may_use(tmp_path):
+    text = """
+        [defaults]
+        limits = { nofile = 4096, core = "unlimited" }
+        [worker.a]
+        command = "x"
+        user = 1000
+        group = "www-data"
+        umask = "027"
+        nice = 5
+        tty = true
+        limits = { memory = "2GiB", cpu = 1.5, pids = 100, core = 0 }
+    """
+    program = workers(tmp_path, text)["a"].program
+    assert (program.user, program.group, program.umask, program.nice) == ("1000", "www-data", 0o027, 5)
+    assert program.tty
+    assert program.limits == {"nofile": 4096, "core": 0, "memory": 2 * 1024**3, "cpu": 1.5, "pids": 100}
 
 
 def test_variables_of_texts(tmp_path, monkeypatch):
