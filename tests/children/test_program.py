@@ -300,6 +300,29 @@ def test_the_virtual_environment_that_we_run_in_is_left(monkeypatch, tmp_path):
     assert environment({"VIRTUAL_ENV": sys.prefix})["VIRTUAL_ENV"] == sys.prefix, "not in one: nothing to leave"
 
 
+def test_another_user_has_its_own_home_and_a_terminal_has_a_type():
+    outside = OUTSIDE | {"USER": "root", "LOGNAME": "root", "SHELL": "/bin/zsh"}
+    made = environment(outside, user="web", environment={"USER": "mine"}, tty=True)
+    assert made == {
+        "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "USER": "mine", "PYTHONUNBUFFERED": "1", "TERM": "xterm-256color",
+    }  # fmt: skip
+
+
+def test_a_secret_is_read_at_each_start(tmp_path):
+    secret = tmp_path / "secret"
+    for text in ("first", "second"):
+        secret.write_text(f"{text}\n")
+        assert environment(secrets={"KEY": str(secret)})["KEY"] == text
+    for data, why in ((b"\xff", "not UTF-8"), (b"a\0b", "no text"), (b"x" * 200_000, "too large")):
+        secret.write_bytes(data)
+        with pytest.raises(CannotStart, match=f"the variable KEY .*{why}"):
+            environment(secrets={"KEY": str(secret)})
+    secret.unlink()
+    with pytest.raises(CannotStart, match=r"KEY cannot be read from .*: No such file") as caught:
+        environment(secrets={"KEY": str(secret)})
+    assert not caught.value.permanent
+
+
 def test_tags_nest():
     program = WorkerSpec("web", program=Program(("run",)))
     assert environment_of(program, 1, "inner", {TAG: "outer"})[TAG] == "outer inner"
