@@ -51,12 +51,12 @@ class StreamReader:
         after = make_key(stamp, offset)
         if self._files.last < stamp or (self._files.last == stamp and offset == FULL):
             return
-        gone = missed(self._files, stamp) if stamp and self._bases and self._bases[0] else None
+        gone = missed(self._files, stamp, offset) if stamp and self._bases and self._bases[0] else None
         if gone:
             # deletion may be under way: what the gap covers is not shown, though it be there still
             self.release()
             self._bases = tuple(base for base in self._bases if base >= gone[2])
-            yield Gap(make_key(gone[0], gone[2]), self._files.worker, self._files.stream, gone[1], gone[2], "expired")
+            yield Gap(gone[0], self._files.worker, self._files.stream, gone[1], gone[2], "expired")
         n, i = self._seek(stamp)
         cutter = self._begin(n, i, stamp, offset)
         self._check(self._bases[0] if self._bases else 0)

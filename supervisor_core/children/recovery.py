@@ -6,6 +6,7 @@ a reader may have seen. Bytes are never changed.
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,10 +22,9 @@ def tidy(files: StreamFiles) -> None:
     for name in names:
         if name.endswith(NEW):
             _remove(files.folder / name)
-    for base in files.bases:
-        plain, packed = files.log(base), files.packed(base)
-        if {os.path.basename(plain), os.path.basename(packed)} <= names:
-            _remove(packed if _is_less(files, base) else plain)
+    for base in files.bases if any(name.endswith(".gz") for name in names) else ():
+        if {os.path.basename(files.packed(base)), os.path.basename(files.log(base))} <= names:
+            _remove(files.packed(base) if _is_less(files, base) else files.log(base))
 
 
 def _is_less(files: StreamFiles, base: int) -> bool:
@@ -142,8 +142,11 @@ def _size(files: StreamFiles, base: int) -> int:
 
 
 def _lacks_index(files: StreamFiles, base: int) -> bool:
-    with Index(files.index(base)) as index:
-        return not index.count
+    try:
+        about = os.lstat(files.index(base))
+    except OSError:
+        return True
+    return about.st_size < SIZE or not stat.S_ISREG(about.st_mode)
 
 
 def _record_before(files: StreamFiles, n: int) -> Record | None:

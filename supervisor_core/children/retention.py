@@ -1,7 +1,8 @@
 """Deletes the oldest closed segments: past a size, past an age, and while the disk has too little room.
 
 Before a segment goes, a record of its end is written to the stream's `expired.idx`: from it a reader that comes back
-learns how much it missed. The segment that is being written is never deleted.
+learns how much it missed. In the place of the run it holds how long the last line was. The segment that is being
+written is never deleted.
 
 Known wart: a file system that frees space late is asked again at the next closed segment, and more goes than need be.
 """
@@ -13,9 +14,16 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from ..lines import make_key
 from ..model import LogPolicy
 from .files import FILE_MODE, StreamFiles
 from .index import CHUNK, SIZE, Index, Record
+
+OPEN = 4
+"""Flag of a deleted segment: its last line went on in the next one."""
+
+LOOK = 64 * 1024
+"""Bytes in which the start of a segment's last line is looked for; behind a longer one a gap may be told twice."""
 
 
 class Retention:
@@ -178,7 +186,8 @@ def bury(files: StreamFiles, base: int) -> None:
     with Index(files.index(base)) as index:
         last = index.last_whole()
     stamp = last.stamp if last else max(files.first(end)[0] - 1, before.stamp if before else 0)
-    record = Record(stamp, last.time if last else 0, end, last.run if last else 0, CHUNK)
+    length, flags = _last_line(files, base, end)
+    record = Record(stamp, last.time if last else 0, end, length, CHUNK, flags)
     fd = os.open(files.expired, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
     try:
         os.pwrite(fd, record.pack(), os.fstat(fd).st_size // SIZE * SIZE)
@@ -186,23 +195,39 @@ def bury(files: StreamFiles, base: int) -> None:
         os.close(fd)
 
 
+def _last_line(files: StreamFiles, base: int, end: int) -> tuple[int, int]:
+    """Bytes of the line with which a segment ends, as far as it is looked for; and whether it goes on, as a flag."""
+    data = files.read(max(base, end - LOOK), end)
+    flags = 0 if data.endswith(b"\n") else OPEN
+    return len(data) - 1 - data.rfind(b"\n", 0, None if flags else -1), flags
+
+
 def _last(files: StreamFiles) -> Record | None:
     with Index(files.expired) as index:
         return index.last_whole()
 
 
-def missed(files: StreamFiles, stamp: int) -> tuple[int, int, int] | None:
-    """What a reader that had read up to `stamp` missed: (stamp, start, end) of the deleted bytes, None for nothing.
+def missed(files: StreamFiles, stamp: int, offset: int) -> tuple[str, int, int] | None:
+    """What a reader that had read up to (stamp, offset) missed: (key, start, end) of deleted bytes, None for nothing.
 
-    `start` is the beginning of the segment in which it was.
+    `start` is the beginning of the segment in which it was, or of a line whose end is still there. It may have stopped
+    in the midst of a segment's last chunk, so what counts is whether the last line was read.
     """
     with Index(files.expired) as index:
         last = index.last_whole()
-        if last is None or last.stamp <= stamp:
+        if last is None:
             return None
+        if not _unread(last, stamp, offset):
+            told = (stamp, offset) == (last.stamp, last.end) or not last.flags & OPEN
+            first = files.first(last.end)[0] if not told and last.end in files.bases else 0
+            return (make_key(first, 0), last.end - last.run, last.end) if first > stamp else None
         start = 0
         for record in index.whole():
-            if record.stamp > stamp:
+            if _unread(record, stamp, offset):
                 break
-            start = max(start, record.end)
-        return last.stamp, min(start, last.end), last.end
+            start = record.end - record.run if record.flags & OPEN else record.end
+        return make_key(last.stamp, last.end), min(start, last.end), last.end
+
+
+def _unread(gone: Record, stamp: int, offset: int) -> bool:
+    return (gone.stamp, gone.end - gone.run) > (stamp, offset)

@@ -78,6 +78,21 @@ def test_who_comes_back_is_told_what_is_gone_and_where_it_goes_on(store: Segment
     assert [i for i in store.after(VIEW, lines[0].key or "", 10_000).items if isinstance(i, Gap)] == []
 
 
+@pytest.mark.parametrize(("read", "told"), [(1, True), (11, True), (12, False)])
+def test_who_stood_in_the_midst_of_the_last_chunk_of_a_segment_is_told(
+    store: SegmentStore, read: int, told: bool
+) -> None:
+    """One chunk is one record, so its stamp alone does not say how far somebody was."""
+    stream = store.open_stream("a", "out", 1)
+    stream.append(b"".join(b"%099d\n" % i for i in range(12)))
+    seen = store.after(VIEW, "", read)
+    write(store, "a", range(2000))
+    page = store.after(VIEW, seen.items[-1].key, 10)
+    gap = page.items[0]
+    assert isinstance(gap, Gap)
+    assert gap.start == (0 if told else 1200)
+
+
 def test_what_is_gone_stays_gone_and_counted_after_a_restart(store: SegmentStore, root: Path) -> None:
     write(store, "a", range(10))
     seen = store.after(VIEW, "", 99)
