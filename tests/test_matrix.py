@@ -21,6 +21,11 @@ def marked() -> Iterator[tuple[int, str]]:
                     yield argument.value, path.name
 
 
+def test_every_row_has_a_test_or_a_reason():
+    rows = {row for row, _ in marked()}
+    assert set(ROWS) - rows - set(ELSEWHERE) == set()
+
+
 def test_no_test_is_for_a_row_that_is_not_there():
     assert {row for row, _ in marked()} <= set(ROWS)
 
