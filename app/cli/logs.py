@@ -8,17 +8,21 @@ import argparse
 import sys
 from typing import Any
 
+from supervisor_core.children.files import folder_of
+
 from ..client import Client, Declined, Unreachable
 from . import DONE, FAILED, UNREACHABLE, USAGE, complain
 from .show import Lines, clean
-from .target import find_target, is_pattern, resolve
+from .target import find_instance, find_target, is_pattern, resolve
 
 MOST = 5000
 DEFAULT, DEFAULT_FOLLOWING = 500, 10
 
 
 def logs(options: argparse.Namespace) -> int:
-    """Prints lines; with -f until interrupted or until the service is gone."""
+    """Prints lines; with -f until interrupted or until the service is gone. With --path, where they are on disk."""
+    if options.path:
+        return _paths(options)
     count = options.lines if options.lines is not None else DEFAULT_FOLLOWING if options.follow else DEFAULT
     if not 0 <= count <= MOST:
         return complain(f"-n {count}: it must be between 0 and {MOST}", USAGE)
@@ -40,6 +44,19 @@ def logs(options: argparse.Namespace) -> int:
         return complain(error, UNREACHABLE)
     except Declined as error:
         return complain(clean(error), FAILED)
+
+
+def _paths(options: argparse.Namespace) -> int:
+    """Prints the folders of the named workers' logs, also while no service runs."""
+    if not options.names or options.url:
+        return complain("--path needs the name of a worker on this machine", USAGE)
+    root = find_instance(options).logs
+    folders = [folder_of(root, name) for name in options.names]
+    for name, folder in zip(options.names, folders, strict=True):
+        if folder is None:
+            return complain(f"{name!r} has no logs in {root}; quarterdeck status lists the workers", FAILED)
+    print("\n".join(map(str, folders)))
+    return DONE
 
 
 def _workers(client: Client, addresses: list[str]) -> tuple[list[str], bool]:

@@ -191,6 +191,7 @@ class Folders:
             for folder in sorted(place.iterdir()):
                 if folder.is_dir() and _STREAM.match(folder.name):
                     self._know(name, folder)
+            self._link(name, place)
 
     def all(self) -> list[StreamFiles]:
         return [files for streams in self.streams.values() for files in streams.values()]
@@ -224,11 +225,27 @@ class Folders:
         return place
 
     def _link(self, worker: str, place: Path) -> None:
-        link = self.root / link_name(worker)
+        """Makes the readable link where it is not right: relative, so that the folder can be moved."""
+        link, target = self.root / link_name(worker), os.path.join("by-id", place.name)
         with contextlib.suppress(OSError):  # a link is a convenience: logs are kept without it
             if link.is_symlink():
+                if os.readlink(link) == target:
+                    return
                 link.unlink()
-            link.symlink_to(os.path.join("by-id", place.name))
+            link.symlink_to(target)
+
+
+def folder_of(root: Path, worker: str) -> Path | None:
+    """Where a worker's logs are, by the readable name where it leads there; None when there are none. Makes nothing."""
+    for place in sorted((root / "by-id").glob("*/name")):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if place.read_text(encoding="utf-8") == worker:
+                link = root / link_name(worker)
+                with contextlib.suppress(OSError):
+                    if link.samefile(place.parent):
+                        return link
+                return place.parent
+    return None
 
 
 def link_name(worker: str) -> str:
