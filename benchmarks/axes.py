@@ -201,5 +201,5 @@ def await_bytes(life: Life, each: int) -> int:
             size, moment = found, now
         if found >= wanted:
             break
-        time.sleep(0.002)
+        time.sleep(0.001)
     return moment

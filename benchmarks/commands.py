@@ -108,7 +108,7 @@ def measure(told: argparse.Namespace) -> dict[str, Any]:
 
 def tasks(told: argparse.Namespace) -> Iterator[Task]:
     """The lives that the chosen axes need."""
-    wanted = set(told.axes or AXES)
+    wanted = set(told.axes or AXES) | ({"stop"} if told.profile else set())  # killed, it would write no profile
     amounts = Amounts(idle=told.idle, kills=told.kills, lines=told.lines)
     if wanted - {"storm", "logs"}:
         for size in map(int, told.sizes.split(",")):

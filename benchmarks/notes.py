@@ -75,7 +75,7 @@ class Notes:
                 return found
             if time.monotonic() > end or hopeless():
                 raise TooLate(f"only {len(found)} notes '{what}'")
-            time.sleep(0.005)
+            time.sleep(0.001)
 
     def pids(self) -> list[int]:
         return [note.pid for note in self.latest.values()]
