@@ -156,3 +156,37 @@ def test_bits_that_flip_anywhere_stop_nothing(tmp_path: Path, name: str) -> None
         lines = is_sound(store)
         assert lines[-1].text == "line 0101"
         place.stop()
+
+
+def test_a_hole_of_thousands_of_records_is_one_gap(place: Place) -> None:
+    store = place.start(segment=60_000)
+    write(store, range(1800))
+    log = place.files(".log")[1]
+    base, following = int(log.stem, 16), int(place.files(".log")[2].stem, 16)
+    assert place.files(".idx")[1].stat().st_size > 1000 * SIZE
+    log.unlink()
+    shown = forward(store, 10_000)
+    assert [(g.start, g.end) for g in shown if isinstance(g, Gap)] == [(base, following)]
+    assert backward(store, 10_000) == backward(store, 11) == forward(store, 11) == shown
+
+
+@pytest.mark.parametrize("first", [0, 1, 7])
+def test_records_that_were_overwritten_are_one_gap_before_their_lines(place: Place, first: int) -> None:
+    store = place.start(segment=2000)
+    write(store, range(40))
+    whole = [i for i in forward(store, 1000) if isinstance(i, Line)]
+    index = place.files(".idx")[1]
+    data = bytearray(index.read_bytes())
+    base = int(index.stem, 16)
+    data[first * SIZE : (first + 4) * SIZE] = b"\xff" * 4 * SIZE
+    place.stop()
+    index.write_bytes(data)
+    store = place.start(segment=2000)
+    shown = forward(store, 1000)
+    (gap,) = (i for i in shown if isinstance(i, Gap))
+    lines = [i for i in shown if isinstance(i, Line)]
+    assert gap.why == "rebuilt"
+    assert base <= gap.start < gap.end < base + 45
+    assert [(i.at, i.text) for i in lines] == [(i.at, i.text) for i in whole]
+    assert {i.at for i in set(lines) ^ set(whole)} <= set(range(gap.start - 10, gap.end))
+    assert backward(store, 1000) == backward(store, 3) == forward(store, 3) == shown
