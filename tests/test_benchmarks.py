@@ -53,6 +53,7 @@ def test_a_ratio_is_to_the_best_rival_and_a_missed_goal_is_named_first() -> None
     assert reached.startswith("reached: Boot, N=10, first s")
 
 
+# no `missing` here: neither the product nor its tests may need a compiler
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler: the floor and the worker are C programs")
 def test_the_harness_measures_ours_and_the_floor(tmp_path: Path) -> None:
     amounts = ["--sizes", "3", "--rounds", "1", "--python", sys.executable, "--figures", tmp_path]

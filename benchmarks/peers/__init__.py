@@ -5,6 +5,7 @@ Each is configured to its own advantage, as README.md lists. Known wart: a super
 """
 
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -42,7 +43,7 @@ class Job:
 
 
 @dataclass
-class Peer:
+class Peer(ABC):
     """One supervisor. Subclasses give the first two; the rest has an answer that is mostly right."""
 
     name: str = ""
@@ -51,20 +52,20 @@ class Peer:
     most: int = 1_000_000
     environment: dict[str, str] = field(default_factory=dict)
 
-    def need(self) -> None:
+    def need(self) -> None:  # noqa: B027 - most can always be had
         """Raises `Missing` when it cannot be had."""
 
+    @abstractmethod
     def prepare(self, job: Job) -> list[str]:
         """Writes the config and gives the command that starts it."""
-        raise NotImplementedError
 
     def stop(self, main: subprocess.Popen[bytes]) -> None:
         """Asks it to stop all workers and leave; returns without waiting for that."""
         main.terminate()
 
-    def written(self, job: Job, index: int) -> list[Path]:
-        """The files with a worker's captured output, in order."""
-        raise NotImplementedError
+    def written(self, job: Job, index: int) -> list[Path]:  # noqa: ARG002
+        """The files with a worker's captured output, in order; none where nothing is captured."""
+        return []
 
 
 def all_peers() -> list[Peer]:

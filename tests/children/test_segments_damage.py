@@ -3,7 +3,6 @@
 import os
 import random
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,34 +10,15 @@ import pytest
 from supervisor_core.children.index import SIZE
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.lines import Gap, Line, View
+from tests.support.places import Place
 
 pytestmark = pytest.mark.row(48)
 VIEW = View(("a",))
 
 
-class Place:
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.ticks = count()
-        self.store: SegmentStore | None = None
-
-    def start(self, segment: int = 400) -> SegmentStore:
-        self.stop()
-        self.store = SegmentStore(self.root, now=lambda: 1e9 + next(self.ticks) / 1e3, segment=segment)
-        return self.store
-
-    def stop(self) -> None:
-        if self.store is not None:
-            self.store.close()
-        self.store = None
-
-    def files(self, end: str) -> list[Path]:
-        return sorted(self.root.glob(f"by-id/*/out/0*{end}"))
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path / "logs")
+    made = Place(tmp_path / "logs", segment=400)
     yield made
     made.stop()
 
@@ -114,7 +94,7 @@ def is_sound(store: SegmentStore) -> list[Line]:
 @pytest.mark.parametrize("which", [0, 1, -1], ids=["first", "middle", "last"])
 def test_an_index_that_is_cut_off_at_any_byte_loses_no_line(tmp_path: Path, which: int) -> None:
     for cut in [*range(70), 200, 500, 5000]:
-        place = Place(tmp_path / f"{cut}")
+        place = Place(tmp_path / f"{cut}", segment=400)
         write(place.start(), range(20))
         place.stop()
         path = place.files(".idx")[which]
@@ -128,7 +108,7 @@ def test_an_index_that_is_cut_off_at_any_byte_loses_no_line(tmp_path: Path, whic
 @pytest.mark.parametrize("name", ["0.idx", "1.idx", "-1.idx", "expired", "watermark"])
 def test_bits_that_flip_anywhere_stop_nothing(tmp_path: Path, name: str) -> None:
     dice = random.Random(7)
-    place = Place(tmp_path / "logs")
+    place = Place(tmp_path / "logs", segment=400)
     write(place.start(), range(20))
     place.stop()
     if name == "expired":

@@ -5,7 +5,6 @@ import os
 import threading
 import zlib
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,33 +14,14 @@ from supervisor_core.children import upkeep as upkeep_module
 from supervisor_core.children.packed import MEMBER, Unpacker, pack
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.lines import Gap, Line, View
+from tests.support.places import Place
 
 VIEW = View(("a",))
 
 
-class Place:
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.ticks = count()
-        self.store: SegmentStore | None = None
-
-    def start(self, segment: int = 1000, **settings) -> SegmentStore:
-        self.stop()
-        self.store = SegmentStore(self.root, now=lambda: 1e9 + next(self.ticks) / 1e3, segment=segment, **settings)
-        return self.store
-
-    def stop(self) -> None:
-        if self.store is not None:
-            self.store.close()
-        self.store = None
-
-    def files(self, end: str) -> list[Path]:
-        return sorted(self.root.glob(f"by-id/*/out/0*{end}"))
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path / "logs")
+    made = Place(tmp_path / "logs", segment=1000)
     yield made
     made.stop()
 

@@ -1,7 +1,6 @@
 """After the writer died: the ends of all streams are made whole, and order goes on above all that was seen."""
 
 import os
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -9,36 +8,14 @@ import pytest
 from supervisor_core.children.index import SIZE
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.lines import Gap, Line, Page, RunMark, View
+from tests.support.places import Place
 
 VIEW = View(("a", "b"))
 
 
-class Place:
-    """A log folder whose writer can be killed and started again."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.time = 1e9
-        self.store: SegmentStore | None = None
-
-    def start(self, segment: int = 200) -> SegmentStore:
-        self.stop()
-        ticks = count()
-        self.store = SegmentStore(self.root, now=lambda: self.time + next(ticks) / 1e3, segment=segment)
-        return self.store
-
-    def stop(self) -> None:
-        if self.store is not None:
-            self.store.close()
-        self.store = None
-
-    def files(self, end: str) -> list[Path]:
-        return sorted(self.root.glob(f"by-id/*/out/*{end}"))
-
-
 @pytest.fixture
 def place(tmp_path: Path):
-    made = Place(tmp_path / "logs")
+    made = Place(tmp_path / "logs", segment=200)
     yield made
     made.stop()
 
