@@ -1,7 +1,4 @@
-"""A log store in memory: for an embedding program and for tests. Lines are cut as they come, the oldest are dropped.
-
-It gives the same answers as the store in files, within what it still holds.
-"""
+"""A log store in memory, for an embedding program and for tests: as the store in files answers, from its last lines."""
 
 import errno
 import os
@@ -33,27 +30,27 @@ class MemoryStore:
     """Holds the last `lines` items and about the last `size` bytes of each worker. `now` is the clock."""
 
     def __init__(self, now: Callable[[], float], *, lines: int = 10_000, size: int = 4 * 1024 * 1024) -> None:
-        self._now = now
+        self.now = now
         self._lines = lines
         self._size = size
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._stamp = 0
         self._rings: dict[str, _Ring] = {}
         self._watchers: dict[str, set[Callable[[], None]]] = {}
 
     def open_stream(self, worker: str, stream: str, run: int) -> "MemoryStream":
-        with self._lock:
+        with self.lock:
             writer = MemoryStream(self, worker, stream, run)
             writer.begin()
         return writer
 
     def note(self, worker: str, run: int, text: str) -> None:
-        with self._lock:
+        with self.lock:
             MemoryStream(self, worker, "log", run).append(one_line(text))
 
     def after(self, view: View, key: str, limit: int) -> Page:
         parse_key(key)
-        with self._lock:
+        with self.lock:
             key = min(key, make_key(self._stamp, FULL))
             rings = self._of(view)
             found = merge([r.forward(key, view.streams) for r in rings], limit, view.match, Cost())
@@ -62,7 +59,7 @@ class MemoryStore:
             return self._page(rings, view, found.items, self._end(found.items, found.hid, key), reached=True)
 
     def tail(self, view: View, count: int) -> Page:
-        with self._lock:
+        with self.lock:
             rings = self._of(view)
             found = merge([r.backward("g", view.streams) for r in rings], count, view.match, Cost(), backward=True)
             items = found.items[::-1]
@@ -72,7 +69,7 @@ class MemoryStore:
 
     def before(self, view: View, key: str, limit: int) -> Page:
         parse_key(key)
-        with self._lock:
+        with self.lock:
             rings = self._of(view)
             found = merge([r.backward(key, view.streams) for r in rings], limit, view.match, Cost(), backward=True)
             items = found.items[::-1]
@@ -80,18 +77,18 @@ class MemoryStore:
             return self._page(rings, view, items, following, first=found.last or key, more=found.more)
 
     def at(self, view: View, time: float, limit: int) -> Page:
-        with self._lock:
+        with self.lock:
             keys = [key for ring in self._of(view) if (key := ring.first_since(time)) is not None]
             stamp = parse_key(min(keys))[0] - 1 if keys else self._stamp
             return self.after(view, make_key(stamp, FULL), limit)
 
     def subscribe(self, workers: Sequence[str], moved: Callable[[], None]) -> Callable[[], None]:
-        with self._lock:
+        with self.lock:
             for worker in workers:
                 self._watchers.setdefault(worker, set()).add(moved)
 
         def leave() -> None:
-            with self._lock:
+            with self.lock:
                 for worker in workers:
                     self._watchers.get(worker, set()).discard(moved)
 
@@ -130,7 +127,7 @@ class MemoryStore:
 
     def stamp(self) -> tuple[int, float]:
         """Gives a fresh stamp and the time; the caller holds the lock."""
-        now = self._now()
+        now = self.now()
         self._stamp = max(self._stamp + 1, int(now * 1e9))
         return self._stamp, now
 
@@ -145,10 +142,6 @@ class MemoryStore:
         self._rings[worker].trim(self._lines, self._size)
         for moved in tuple(self._watchers.get(worker, ())):
             moved()
-
-    @property
-    def lock(self) -> "threading.RLock":
-        return self._lock
 
 
 class MemoryStream:
@@ -166,8 +159,7 @@ class MemoryStream:
         state = ring.streams.setdefault(self._stream, _Open(self._worker, self._stream))
         if state.run != self._run or state.ended:
             self._end(ring, state)
-            state.run, state.ended = self._run, False
-            self._mark(ring, state, "start")
+            state.run, state.ended, state.marked, state.begun = self._run, False, False, self._store.now()
         return state
 
     def move(self, fd: int, limit: int = CHUNK) -> int:
@@ -186,8 +178,8 @@ class MemoryStream:
             return
         with self._store.lock:
             state = self.begin()
+            self._begun(ring := self._store.take(self._worker), state)
             stamp, state.time = self._store.stamp()
-            ring = self._store.take(self._worker)
             for at, line in state.cutter.feed(data):
                 ring.add(state.line(make_key(stamp, at), at, line), len(line) + 1)
             self._store.settle(self._worker)
@@ -200,19 +192,29 @@ class MemoryStream:
                 self._end(ring, state)
                 self._store.settle(self._worker)
 
+    def _begun(self, ring: "_Ring", state: "_Open") -> None:
+        """Marks the run here, and in the stream that marks it for all."""
+        for one in (ring.streams.get("out"), state) if self._stream == "err" else (state,):
+            if one is not None and one.run == self._run and not one.marked:
+                one.marked = True
+                self._mark(ring, one, "start", one.begun)
+                if one.ended:
+                    self._mark(ring, one, "end")
+
     def _end(self, ring: "_Ring", state: "_Open") -> None:
         if state.run and not state.ended:
-            self._mark(ring, state, "end")
+            if state.marked:
+                self._mark(ring, state, "end")
             state.ended = True
 
-    def _mark(self, ring: "_Ring", state: "_Open", kind: str) -> None:
+    def _mark(self, ring: "_Ring", state: "_Open", kind: str, since: float | None = None) -> None:
         stamp, time = self._store.stamp()
         open_line = state.cutter.close()
         if open_line is not None:
             ring.add(state.line(make_key(stamp, open_line[0]), *open_line), len(open_line[1]))
-        if self._stream != "log":
+        if state.stream != "log":
             key = make_key(stamp, state.cutter.at)
-            ring.add(RunMark(key, time, self._worker, state.run, kind), 0, self._stream)
+            ring.add(RunMark(key, time if since is None else since, self._worker, state.run, kind), 0, state.stream)
 
 
 class _Open:
@@ -223,6 +225,8 @@ class _Open:
         self.stream = stream
         self.run = 0
         self.ended = True
+        self.marked = True
+        self.begun = 0.0
         self.time = 0.0
         self.cutter = Cutter(0)
 
@@ -284,9 +288,8 @@ class _Ring:
                 yield self.items[i]
 
     def first_since(self, time: float) -> str | None:
-        times = [item.time for item in self.items if not isinstance(item, Gap)]
-        index = bisect_left(times, time)
-        return self.keys[index] if index < len(self.keys) else None
+        fresh = (n for n, item in enumerate(self.items) if not isinstance(item, Gap) and item.time >= time)
+        return next((self.keys[n] for n in fresh), None)
 
     def _shown(self, i: int, streams: frozenset[str]) -> bool:
         name = self.names[i]

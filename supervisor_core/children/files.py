@@ -4,7 +4,8 @@
     by-id/ID/name
     by-id/ID/STREAM/OFFSET.log or OFFSET.log.gz, OFFSET.idx, expired.idx
 
-A worker's name is never used as a path; its id is made once and found again by the `name` file.
+A worker's name is never used as a path; its id is made once and found again by the `name` file. Nothing is
+made before a worker's first byte.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import os
 import re
 import uuid
 from bisect import bisect_right
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -36,8 +38,10 @@ class StreamFiles:
     `bases` are the first logical offsets of the segments, oldest first; `last` is the newest stamp in its indexes.
     """
 
-    def __init__(self, folder: Path, worker: str, stream: str, unpacker: Unpacker) -> None:
+    def __init__(self, folder: Path, worker: str, stream: str, unpacker: Unpacker, make: Callable[[], None]) -> None:
         self.folder = folder
+        self.make_folder = make
+        """Makes the folder and all that leads to it: nothing is there before the first byte."""
         self._at = f"{folder}/"
         self.worker = worker
         self.stream = stream
@@ -190,39 +194,38 @@ class Folders:
         for name, place in self._places.items():
             for folder in sorted(place.iterdir()):
                 if folder.is_dir() and _STREAM.match(folder.name):
-                    self._know(name, folder)
+                    files = self._know(name, folder)
+                    files.bases = files.list_bases()
             self._link(name, place)
 
     def all(self) -> list[StreamFiles]:
         return [files for streams in self.streams.values() for files in streams.values()]
 
     def open(self, worker: str, stream: str) -> StreamFiles:
-        """The folder of a stream, made when it is not there."""
+        """The files of a stream, of which there may be none yet."""
         known = self.streams.get(worker, {}).get(stream)
         if known is not None:
             return known
         if not _STREAM.match(stream):
             raise ValueError(f"a stream is named by a few small letters, not {stream!r}")
-        folder = self._place(worker) / stream
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        return self._know(worker, folder)
+        place = self._places.get(worker)
+        if place is None:
+            place = self._places[worker] = self._by_id / uuid.uuid4().hex[:16]
+        return self._know(worker, place / stream)
 
     def _know(self, worker: str, folder: Path) -> StreamFiles:
-        files = StreamFiles(folder, worker, folder.name, self._unpacker)
-        files.bases = files.list_bases()
+        files = StreamFiles(folder, worker, folder.name, self._unpacker, lambda: self._make(worker, folder))
         # replaced, not changed: readers iterate over it
         self.streams[worker] = {**self.streams.get(worker, {}), folder.name: files}
         return files
 
-    def _place(self, worker: str) -> Path:
-        place = self._places.get(worker)
-        if place is None:
-            place = self._by_id / uuid.uuid4().hex[:16]
-            place.mkdir(mode=FOLDER_MODE)
+    def _make(self, worker: str, folder: Path) -> None:
+        place = folder.parent
+        place.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        if not (place / "name").exists():
             (place / "name").write_text(worker, encoding="utf-8")
-            self._places[worker] = place
             self._link(worker, place)
-        return place
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
     def _link(self, worker: str, place: Path) -> None:
         """Makes the readable link where it is not right: relative, so that the folder can be moved."""

@@ -1,8 +1,10 @@
-"""Where the output of a program comes from: two pipes, one, or a pseudo-terminal. Opens descriptors, moves no bytes.
+"""Where the output of a program comes from: two pipes, one, or a pseudo-terminal. Opens and asks them, moves no bytes.
 
 Known wart: a terminal has an input that nobody types into, so a program that reads it waits instead of meeting an end.
 """
 
+import array
+import fcntl
 import os
 import termios
 from collections.abc import Mapping
@@ -19,6 +21,13 @@ def streams(request: LaunchRequest) -> tuple[str, ...]:
 def open_output(request: LaunchRequest) -> tuple[int, int]:
     """Gives the reading and the writing end of one stream."""
     return _terminal(request.environment) if request.tty else os.pipe()
+
+
+def waiting(fd: int) -> int:
+    """Bytes that can be read now."""
+    count = array.array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]
 
 
 def _terminal(environment: Mapping[str, str]) -> tuple[int, int]:

@@ -3,14 +3,13 @@
 A move is bounded, so that one flooding worker leaves the others their turn; when the next one is due says the channel.
 """
 
-import array
 import fcntl
 import os
-import termios
 import time
 from collections.abc import Callable
 
 from ..logs import LogSink, StreamWriter
+from .openings import waiting
 from .pacing import GROW, LARGE, MOVE, READY, Pace
 
 RETRY = 0.25
@@ -93,7 +92,7 @@ class Channel:
         """Takes what is in the pipe now, then ends it; a writer that goes on is not waited for."""
         if self.fd < 0:
             return
-        left = _waiting(self.fd)
+        left = waiting(self.fd)
         try:
             while left > 0 and (count := self._writer.move(self.fd, min(left, MOVE))):
                 left -= count
@@ -111,10 +110,3 @@ class Channel:
             self._writer.end()
         except OSError as error:
             self.trouble = error
-
-
-def _waiting(fd: int) -> int:
-    """Bytes that can be read now."""
-    count = array.array("i", [0])
-    fcntl.ioctl(fd, termios.FIONREAD, count)
-    return count[0]

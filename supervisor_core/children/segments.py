@@ -124,6 +124,8 @@ class SegmentStore:
         if log is None:
             policy = self._policy_of(files.worker)
             log = self._logs[key] = StreamLog(files, self._stamps, policy.segment, self._sealed)
+            if files.stream == "err":
+                log.marks = self._log(self._folders.open(files.worker, "out"))
             mend(log, self._stamps)
             self._retention.know(files)
             self._upkeep.by(self._now() + policy.keep)

@@ -27,18 +27,23 @@ class Stamps:
         self._word = memoryview(self._map).cast("Q")  # a store through it is one 8-byte move: no reader sees half
         self._now = now
         self.written = self._word[0]
-        self._last = self.written
+        self.issued = self.written
+        """The stamp that was given last."""
 
     def begin(self, seen: int) -> None:
         """Starts above every stamp that was ever written."""
-        self._last = max(self._last, seen)
-        self.written = self._last
+        self.issued = max(self.issued, seen)
+        self.written = self.issued
 
     def issue(self) -> tuple[int, int]:
         """Gives a stamp and the time in microseconds."""
         now = self._now()
-        self._last = max(self._last + 1, int(now * 1e9))
-        return self._last, int(now * 1e6)
+        self.issued = max(self.issued + 1, int(now * 1e9))
+        return self.issued, int(now * 1e6)
+
+    def time(self) -> int:
+        """The time in microseconds."""
+        return int(self._now() * 1e6)
 
     def raise_to(self, stamp: int) -> None:
         """Says that every record up to `stamp` is written."""

@@ -1,7 +1,8 @@
 """The writing side of one stream: from a pipe to the segment file with `splice`, one index record a moved chunk.
 
 Nothing here looks at the bytes; only at the cut of a segment one of them is read back. All calls are made under the
-store's lock.
+store's lock. Files come into being with the first byte, so a thousand silent workers cost none: a run's mark is
+written with the first byte that it writes to any stream.
 
 Others may delete, rename, truncate or replace the files meanwhile (a cleaner, logrotate). A truncated one is noticed
 before the next move, the others within `LOOK` seconds of writing; then a new segment begins, and the reader finds a
@@ -19,6 +20,7 @@ from collections.abc import Callable
 
 from .files import FILE_MODE, StreamFiles
 from .index import CHUNK, END, SIZE, START, Record
+from .openings import waiting
 from .stamps import Stamps
 
 MOVE = 256 * 1024
@@ -42,6 +44,10 @@ class StreamLog:
         self._sealed = sealed
         self.run = 0
         self.ended = True
+        self.marked = True
+        """Whether the index says that the run has begun."""
+        self.marks: StreamLog | None = None
+        """The stream that marks the runs of this one, too."""
         self.base = self.end = 0
         self.records = 0
         self.torn = False
@@ -50,27 +56,44 @@ class StreamLog:
         self._looked = 0.0
         self._held = b""
         self._can_splice = True
+        self._begun = 0, 0
 
     def enter(self, run: int) -> None:
         """Makes `run` the one that is being written: chunks of different runs never join."""
         if self.run != run or self.ended:
             self.finish()
-            self._record(START, run)
-            self.run, self.ended = run, False
+            self.run, self.ended, self.marked = run, False, False
+            self._begun = self.end, self._stamps.time()
 
     def finish(self) -> None:
+        """Marks the end of the run, unless it wrote nothing: then it leaves no trace."""
         if not self.ended:
-            self._record(END, self.run)
+            if self.marked or self.end > self._begun[0]:
+                self._record(END)
             self.ended = True
+
+    def mark(self, run: int) -> None:
+        """Marks that a run has begun, and that it has ended if so: it wrote to another stream."""
+        if self.run == run and not self.marked:
+            self._ready()
+            self._record(START)
+            if self.ended:
+                self.ended = False
+                self.finish()
+                self.rest()
 
     def move(self, fd: int, limit: int) -> int:
         """Moves bytes from a pipe; 0 at its end. Raises BlockingIOError and other OSErrors; then nothing is lost."""
+        if not self.marked and not self._held and not waiting(fd):
+            self._held = _read(fd, limit)
+            if not self._held:
+                return 0
         self._ready()
         room = min(limit, max(2 * self._segment - (self.end - self.base), 1))
-        count = self._splice(fd, room) if self._can_splice else self._copy(fd, room)
+        count = self._splice(fd, room) if self._can_splice and not self._held else self._copy(fd, room)
         if count:
             self.end += count
-            self._record(CHUNK, self.run)
+            self._record(CHUNK)
         return count
 
     def append(self, data: bytes) -> None:
@@ -80,7 +103,7 @@ class StreamLog:
             part = view[: min(MOVE, max(2 * self._segment - (self.end - self.base), 1))]
             self._write(part)
             self.end += len(part)
-            self._record(CHUNK, self.run)
+            self._record(CHUNK)
             view = view[len(part) :]
 
     def lose(self, count: int) -> None:
@@ -107,11 +130,7 @@ class StreamLog:
 
     def _copy(self, fd: int, room: int) -> int:
         if not self._held:
-            try:
-                self._held = os.read(fd, room)
-            except OSError as error:
-                if error.errno != errno.EIO:  # a terminal whose last writer is gone
-                    raise
+            self._held = _read(fd, room)
         count = len(self._held)
         self._write(memoryview(self._held))
         self._held = b""
@@ -122,17 +141,24 @@ class StreamLog:
         while done < len(data):
             done += os.pwrite(self._log, data[done:], self.end - self.base + done)
 
-    def _record(self, kind: int, run: int) -> None:
-        if kind == START:
-            self._ready()
+    def _record(self, kind: int) -> None:
+        """Appends a record, behind the mark of the run where that is still due."""
         self._open()
-        stamp, time = self._stamps.issue()
-        data = Record(stamp, time, self.end, run, kind).pack()
-        if os.pwrite(self._index, data, self.records * SIZE) != SIZE:
+        data = b""
+        if not self.marked:
+            if self.marks is not None:
+                self.marks.mark(self.run)
+            at, time = self._begun
+            data = Record(self._stamps.issue()[0], time, max(at, self.base), self.run, START).pack()
+        if kind != START:
+            stamp, time = self._stamps.issue()
+            data += Record(stamp, time, self.end, self.run, kind).pack()
+        if os.pwrite(self._index, data, self.records * SIZE) != len(data):
             raise OSError(errno.ENOSPC, "no room for an index record", str(self.files.index(self.base)))
-        self.records += 1
-        self.files.last = stamp
-        self._stamps.raise_to(stamp)
+        self.records += len(data) // SIZE
+        self.marked = True
+        self.files.last = self._stamps.issued
+        self._stamps.raise_to(self._stamps.issued)
 
     def _ready(self) -> None:
         """Opens the segment for the next bytes: a new one where the cut is due, or the file was taken away."""
@@ -184,12 +210,29 @@ class StreamLog:
     def _open(self) -> None:
         if self._log >= 0 and self._index >= 0:
             return
+        try:
+            self._open_both()
+        except FileNotFoundError:  # the folder is made with the first file in it
+            self.files.make_folder()
+            self._open_both()
+        if not self.files.bases or self.files.bases[-1] != self.base:
+            self.files.bases = (*self.files.bases, self.base)
+
+    def _open_both(self) -> None:
         if self._log < 0:
             self._log = _open_own(self.files.log(self.base))
         if self._index < 0:
             self._index = _open_own(self.files.index(self.base))
-        if not self.files.bases or self.files.bases[-1] != self.base:
-            self.files.bases = (*self.files.bases, self.base)
+
+
+def _read(fd: int, limit: int) -> bytes:
+    """Reads a pipe or a terminal; nothing at the end."""
+    try:
+        return os.read(fd, limit)
+    except OSError as error:
+        if error.errno != errno.EIO:  # a terminal whose last writer is gone
+            raise
+        return b""
 
 
 def _open_own(path: str) -> int:

@@ -68,6 +68,7 @@ async def test_the_first_page_comes_at_once_also_for_a_worker_nobody_knows(store
 
 async def test_a_filter_that_hides_everything_still_gets_on(store: LogSink) -> None:
     stream = store.open_stream("a", "out", 1)
+    stream.append(b"what was before\n")
     view = View(("a",), match=lambda lines: ["wanted" in line.text for line in lines])
     async with aclosing(follow(store, view)) as pages:
         before = await anext(pages)

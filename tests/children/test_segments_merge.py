@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from time import time
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,10 @@ class Unmarked:
     written = 1 << 62
 
     def __init__(self, stamps: Stamps) -> None:
-        self.issue, self.raise_to, self.close = stamps.issue, stamps.raise_to, stamps.close
+        self._stamps = stamps
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stamps, name)
 
 
 def missed(seen: list[Line]) -> int:
@@ -88,6 +92,8 @@ def test_it_is_the_watermark_that_does_it(
     The planted reader, which shows whatever stands in the indexes, then loses a line; so the tests above can fail.
     """
     a, b = store.open_stream("w0", "out", 1), store.open_stream("w1", "out", 1)
+    a.append(b"before\n")
+    b.append(b"before\n")
     view = View(("w0", "w1"))
     key = store.after(view, "", 99).next
     if not marked:

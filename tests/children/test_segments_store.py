@@ -49,6 +49,54 @@ def texts(page: Page) -> list[str]:
     return [item.text for item in page.items if isinstance(item, Line)]
 
 
+def shown(store: LogSink, *streams: str) -> list[tuple[int, str]]:
+    """The marks and lines of worker "a", each with its run."""
+    page = store.after(View(("a",), frozenset(streams or ("out", "err", "log"))), "", 100)
+    items = [item for item in page.items if isinstance(item, Line | RunMark)]
+    return [(item.run, item.kind if isinstance(item, RunMark) else item.text) for item in items]
+
+
+@pytest.mark.parametrize("end", [True, False], ids=["ended", "cut off by the next run"])
+def test_a_run_that_writes_nothing_leaves_nothing(either: LogSink, root: Path, end: bool) -> None:
+    for run in (1, 2, 3):
+        streams = [either.open_stream("a", name, run) for name in ("out", "err")]
+        if run == 2:
+            streams[0].append(b"hello\n")
+        for stream in streams if end else ():
+            reading, writing = os.pipe()
+            os.close(writing)
+            assert stream.move(reading) == 0
+            os.close(reading)
+            stream.end()
+        if run == 1 and isinstance(either, SegmentStore):
+            assert not list(root.glob("by-id/*"))
+    assert shown(either) == [(2, "start"), (2, "hello"), (2, "end")]
+
+
+def test_a_run_is_marked_with_its_first_byte_wherever_it_goes(either: LogSink) -> None:
+    for run in (1, 2):
+        out, err = (either.open_stream("a", name, run) for name in ("out", "err"))
+        if run == 2:
+            out.end()
+        err.append(b"only here\n")
+        out.end()
+        err.end()
+    whole = ("end", "only here", "start")
+    assert sorted(shown(either)) == [(run, what) for run in (1, 2) for what in whole]
+    assert [mark for mark in shown(either) if mark[1] == "start"] == [(1, "start"), (2, "start")]
+    assert shown(either, "err") == [(n, what) for n in (1, 2) for what in ("start", "only here", "end")]
+
+
+def test_a_run_began_when_it_began_and_not_with_its_first_byte(either: LogSink) -> None:
+    stream = either.open_stream("a", "out", 1)
+    either.note("b", 1, "time goes by")
+    stream.append(b"at last\n")
+    mark, line = either.after(VIEW, "", 10).items
+    assert isinstance(mark, RunMark)
+    assert isinstance(line, Line)
+    assert line.time - mark.time >= 2
+
+
 def test_lines_come_back_over_segments_with_the_partial_one_apart(store: SegmentStore) -> None:
     writer = store.open_stream("a", "out", 1)
     for i in range(20):

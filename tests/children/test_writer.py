@@ -89,11 +89,12 @@ def test_before_the_first_byte_nothing_is_lost(
     store: SegmentStore, tmp_path: Path, hands: Callable[[Path], None]
 ) -> None:
     writer = store.open_stream("a", "out", 1)
+    store.open_stream("a", "err", 1).append(b"this marks the run in the other stream\n")
     hands(live(tmp_path))
     writer.append(b"one\n")
     writer.end()
     items = store.after(VIEW, "", 100).items
-    assert [item.text for item in items if isinstance(item, Line)] == ["one"]
+    assert [item.text for item in items if isinstance(item, Line) and item.stream == "out"] == ["one"]
     assert not [gap for gap in items if isinstance(gap, Gap)]
 
 
