@@ -107,6 +107,10 @@ class BadKey(ValueError):
     """A key that no store can have given out."""
 
 
+class NotKept(Exception):
+    """A store does not keep what is asked for; the message is one sentence."""
+
+
 _KEY = re.compile(r"[0-9a-f]{32}\Z")
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from typing import Protocol
 
 from .calling import call
-from .lines import MAX_TEXT, BadKey, Gap, Item, Line, Page, RunMark, View
+from .lines import MAX_TEXT, BadKey, Gap, Item, Line, NotKept, Page, RunMark, View
 from .memory import MemoryStore
 
 __all__ = [
@@ -23,13 +23,35 @@ __all__ = [
     "LogSink",
     "LogStore",
     "MemoryStore",
+    "NotKept",
     "Page",
+    "Raw",
     "RunMark",
     "StreamWriter",
     "View",
     "follow",
     "read",
 ]
+
+
+class Raw(Protocol):
+    """The bytes of one stream that were there when it was asked for, oldest first, lost ones left out.
+
+    The bytes at a place stay the same, and only more come behind them, as long as `tag` is the same, also in a later
+    one of these.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def tag(self) -> str:
+        """A few letters, digits and hyphens."""
+        ...
+
+    def read(self, at: int, limit: int) -> bytes:
+        """Up to `limit` bytes from `at` on; none at the end, and where some have gone since."""
+        ...
 
 
 class LogStore(Protocol):
@@ -49,6 +71,10 @@ class LogStore(Protocol):
 
     def at(self, view: View, time: float, limit: int) -> Page:
         """Up to `limit` lines written at or after `time`."""
+        ...
+
+    def raw(self, worker: str, stream: str) -> Raw:
+        """The bytes of a stream, none when there is no such. Raises `NotKept` when the store holds lines alone."""
         ...
 
     def subscribe(self, workers: Sequence[str], moved: Callable[[], None]) -> Callable[[], None]:

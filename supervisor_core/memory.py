@@ -3,25 +3,22 @@
 import errno
 import os
 import threading
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from .lines import (
     FULL,
-    Cutter,
-    Gap,
     Item,
-    Line,
+    NotKept,
     Page,
     RunMark,
     View,
     make_key,
-    marks_stream,
     one_line,
     parse_key,
-    text_of,
 )
 from .merge import Cost, merge
+from .ring import Open, Ring
 
 CHUNK = 256 * 1024
 
@@ -35,7 +32,7 @@ class MemoryStore:
         self._size = size
         self.lock = threading.RLock()
         self._stamp = 0
-        self._rings: dict[str, _Ring] = {}
+        self._rings: dict[str, Ring] = {}
         self._watchers: dict[str, set[Callable[[], None]]] = {}
 
     def open_stream(self, worker: str, stream: str, run: int) -> "MemoryStream":
@@ -82,6 +79,11 @@ class MemoryStore:
             stamp = parse_key(min(keys))[0] - 1 if keys else self._stamp
             return self.after(view, make_key(stamp, FULL), limit)
 
+    def raw(self, worker: str, stream: str) -> NoReturn:
+        raise NotKept(
+            f"what {worker} wrote to {stream} is held in memory, as lines and not as bytes; ask for the lines"
+        )
+
     def subscribe(self, workers: Sequence[str], moved: Callable[[], None]) -> Callable[[], None]:
         with self.lock:
             for worker in workers:
@@ -94,7 +96,7 @@ class MemoryStore:
 
         return leave
 
-    def _of(self, view: View) -> "list[_Ring]":
+    def _of(self, view: View) -> "list[Ring]":
         return [self._rings[name] for name in dict.fromkeys(view.workers) if name in self._rings]
 
     def _end(self, items: list[Item], hid: bool, key: str) -> str:
@@ -104,7 +106,7 @@ class MemoryStore:
 
     def _page(
         self,
-        rings: "list[_Ring]",
+        rings: "list[Ring]",
         view: View,
         items: list[Item],
         following: str,
@@ -131,10 +133,10 @@ class MemoryStore:
         self._stamp = max(self._stamp + 1, int(now * 1e9))
         return self._stamp, now
 
-    def take(self, worker: str) -> "_Ring":
+    def take(self, worker: str) -> "Ring":
         ring = self._rings.get(worker)
         if ring is None:
-            ring = self._rings[worker] = _Ring(worker)
+            ring = self._rings[worker] = Ring(worker)
         return ring
 
     def settle(self, worker: str) -> None:
@@ -153,10 +155,10 @@ class MemoryStream:
         self._stream = stream
         self._run = run
 
-    def begin(self) -> "_Open":
+    def begin(self) -> "Open":
         """Ends another run's output and begins this one's, unless it is the one that is open."""
         ring = self._store.take(self._worker)
-        state = ring.streams.setdefault(self._stream, _Open(self._worker, self._stream))
+        state = ring.streams.setdefault(self._stream, Open(self._worker, self._stream))
         if state.run != self._run or state.ended:
             self._end(ring, state)
             state.run, state.ended, state.marked, state.begun = self._run, False, False, self._store.now()
@@ -192,7 +194,7 @@ class MemoryStream:
                 self._end(ring, state)
                 self._store.settle(self._worker)
 
-    def _begun(self, ring: "_Ring", state: "_Open") -> None:
+    def _begun(self, ring: "Ring", state: "Open") -> None:
         """Marks the run here, and in the stream that marks it for all."""
         for one in (ring.streams.get("out"), state) if self._stream == "err" else (state,):
             if one is not None and one.run == self._run and not one.marked:
@@ -201,13 +203,13 @@ class MemoryStream:
                 if one.ended:
                     self._mark(ring, one, "end")
 
-    def _end(self, ring: "_Ring", state: "_Open") -> None:
+    def _end(self, ring: "Ring", state: "Open") -> None:
         if state.run and not state.ended:
             if state.marked:
                 self._mark(ring, state, "end")
             state.ended = True
 
-    def _mark(self, ring: "_Ring", state: "_Open", kind: str, since: float | None = None) -> None:
+    def _mark(self, ring: "Ring", state: "Open", kind: str, since: float | None = None) -> None:
         stamp, time = self._store.stamp()
         open_line = state.cutter.close()
         if open_line is not None:
@@ -215,84 +217,3 @@ class MemoryStream:
         if state.stream != "log":
             key = make_key(stamp, state.cutter.at)
             ring.add(RunMark(key, time if since is None else since, self._worker, state.run, kind), 0, state.stream)
-
-
-class _Open:
-    """What a stream is in the midst of."""
-
-    def __init__(self, worker: str, stream: str) -> None:
-        self.worker = worker
-        self.stream = stream
-        self.run = 0
-        self.ended = True
-        self.marked = True
-        self.begun = 0.0
-        self.time = 0.0
-        self.cutter = Cutter(0)
-
-    def line(self, key: str | None, at: int, data: bytes) -> Line:
-        return Line(key, self.time, self.worker, self.stream, self.run, at, *text_of(data))
-
-    def open(self) -> list[Line]:
-        held = self.cutter.held
-        return [self.line(None, self.cutter.start, held)] if held else []
-
-
-class _Ring:
-    """The items of one worker in key order, with the bytes that each stands for."""
-
-    def __init__(self, worker: str) -> None:
-        self.worker = worker
-        self.streams: dict[str, _Open] = {}
-        self.items: list[Item] = []
-        self.names: list[str] = []
-        self.keys: list[str] = []
-        self.costs: list[int] = []
-        self.cost = 0
-        self.expired: dict[str, int] = {}
-        self.gone: dict[str, str] = {}
-
-    def add(self, item: Item, cost: int, stream: str | None = None) -> None:
-        self.items.append(item)
-        self.names.append(stream or (item.stream if isinstance(item, Line) else ""))
-        self.keys.append(item.key or "")
-        self.costs.append(cost)
-        self.cost += cost
-
-    def trim(self, lines: int, size: int) -> None:
-        drop = len(self.items) - lines if len(self.items) > lines + lines // 8 else 0
-        kept = self.cost - sum(self.costs[:drop])
-        while kept > size and drop < len(self.items) - 1:
-            kept -= self.costs[drop]
-            drop += 1
-        if drop:
-            for name, key, cost in zip(self.names[:drop], self.keys, self.costs, strict=False):
-                self.expired[name] = self.expired.get(name, 0) + cost
-                self.gone[name] = key
-            for column in (self.items, self.names, self.keys, self.costs):
-                del column[:drop]
-            self.cost = kept
-
-    def forward(self, key: str, streams: frozenset[str]) -> Iterator[Item]:
-        if key:
-            gone = sorted((k, name) for name, k in self.gone.items() if name in streams and k > key)
-            for behind, name in gone:
-                yield Gap(behind, self.worker, name, 0, self.expired[name], "expired")
-        for i in range(bisect_right(self.keys, key), len(self.items)):
-            if self._shown(i, streams):
-                yield self.items[i]
-
-    def backward(self, key: str, streams: frozenset[str]) -> Iterator[Item]:
-        for i in range(bisect_left(self.keys, key) - 1, -1, -1):
-            if self._shown(i, streams):
-                yield self.items[i]
-
-    def first_since(self, time: float) -> str | None:
-        fresh = (n for n, item in enumerate(self.items) if not isinstance(item, Gap) and item.time >= time)
-        return next((self.keys[n] for n in fresh), None)
-
-    def _shown(self, i: int, streams: frozenset[str]) -> bool:
-        name = self.names[i]
-        if name not in streams:
-            return False
-        return name == "out" or not isinstance(self.items[i], RunMark) or marks_stream(streams) == name

@@ -12,6 +12,7 @@ from ..lines import FULL, Item, Line, Page, View, make_key, marks_stream, parse_
 from ..merge import Cost, Merged, merge
 from .files import Folders, StreamFiles
 from .index import Vanished
+from .raw import RawBytes
 from .reader import StreamReader
 
 _Result = TypeVar("_Result")
@@ -40,6 +41,10 @@ class Pages:
         micros = int(time * 1e6)
         found = [s for files in self._streams(view) if (s := _since(files, micros)) is not None]
         return self.after(view, make_key(max(min(found, default=watermark + 1) - 1, 0), FULL), limit)
+
+    def raw(self, worker: str, stream: str) -> RawBytes:
+        files = self._folders.streams.get(worker, {}).get(stream)
+        return _again(lambda: RawBytes(files, self._watermark()))
 
     def _after(self, view: View, stamp: int, offset: int, limit: int) -> Page:
         with _Reading(view, self._watermark(), self._streams(view)) as reading:

@@ -20,6 +20,7 @@ from ..lines import Page, View, one_line
 from ..model import MIB, Free, LogPolicy
 from .files import FILE_MODE, FOLDER_MODE, Folders, StreamFiles
 from .pages import Pages
+from .raw import RawBytes
 from .recovery import mend, newest_stamp, tidy
 from .retention import Retention, last_time
 from .runstream import RunStream
@@ -208,6 +209,9 @@ class SegmentStore:
 
     def at(self, view: View, time: float, limit: int) -> Page:
         return self._pages.at(view, time, limit)
+
+    def raw(self, worker: str, stream: str) -> RawBytes:
+        return self._pages.raw(worker, stream)
 
 
 def _take_lock(root: Path) -> int:
