@@ -11,6 +11,7 @@ from supervisor_core.model import Phase
 
 from . import wire
 from .contract import docs_page, openapi
+from .download import BINARY, download
 from .logs import get_lines, stream_lines
 from .orders import act, get_operation, send_signal, shut_down
 from .params import Params
@@ -234,6 +235,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/api/v1/logs/stream", "read", handler=stream_lines, summary="Lines of many workers, merged, live",
         query=(WORKERS, *FOLLOW), answers=(200, 400, 404, 503), media=EVENTS,
+    ),
+    Route(
+        "GET", f"{ONE}/logs/download", "read", handler=download, summary="The bytes of a stream; one HTTP range",
+        query=(Query("stream", "out (default), err or log"),), answers=(200, 206, 400, 404, 416, 503), media=BINARY,
     ),
     Route(
         "POST", "/api/v1/login-links", "admin", handler=make_login_link, summary="A one-time sign-in link",

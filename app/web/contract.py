@@ -24,10 +24,10 @@ PROBLEM = {
     },
 }
 WORDS = {
-    200: "done", 201: "made", 202: "taken, not settled yet", 304: "as before", 400: "not understood",
+    200: "done", 201: "made", 202: "taken, not settled yet", 206: "a part", 304: "as before", 400: "not understood",
     401: "who are you?", 403: "not allowed", 404: "not there", 409: "not possible now", 410: "no longer kept",
     413: "too large",
-    415: "an encoding that is not taken", 421: "not for this host", 422: "understood, and wrong",
+    415: "an encoding that is not taken", 416: "no such part", 421: "not for this host", 422: "understood, and wrong",
     429: "too many wrong credentials", 503: "not now",
 }  # fmt: skip
 

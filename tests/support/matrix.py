@@ -45,6 +45,7 @@ ROWS: Mapping[int, str] = {
     49: "live log file deleted or rotated by others",
     50: "rotation under load, reader following",
     51: "retention deletes what is being read",
+    78: "many ranges, overlapping ones, negative ones",
 }
 
 ELSEWHERE: Mapping[int, str] = {
