@@ -119,6 +119,29 @@ class Client:
         """A page of lines of one or of many workers, merged."""
         return self._ask("GET", "/api/v1/logs", params={"workers": ",".join(workers), **query})
 
+    def download(self, name: str, stream: str) -> Iterator[bytes]:
+        """The bytes of a stream that are kept. Raises `Declined`, and `Unreachable` when it breaks off."""
+        count, length = 0, "?"
+        try:
+            self._knock()
+            with self._http.stream("GET", f"{_worker(name)}/logs/download", params={"stream": stream}) as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    self._told(answer)
+                length = answer.headers.get("content-length", length)
+                for data in answer.iter_bytes():
+                    count += len(data)
+                    yield data
+        except httpx.RemoteProtocolError as error:
+            if count:
+                raise Unreachable(
+                    f"the download broke off after {count} of {length} bytes (old ones are deleted meanwhile, or the "
+                    "service left); try again"
+                ) from error
+            raise self._unreachable(error) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+
     # ------------------------------------------------------------ orders
 
     def act(self, action: str, name: str, *, wait: float | None = None, **body: Any) -> Json:

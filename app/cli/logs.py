@@ -20,9 +20,14 @@ DEFAULT, DEFAULT_FOLLOWING = 500, 10
 
 
 def logs(options: argparse.Namespace) -> int:
-    """Prints lines; with -f until interrupted or until the service is gone. With --path, where they are on disk."""
+    """Prints lines; with -f until interrupted or until the service is gone.
+
+    With --path, where they are on disk; with --download, the bytes of one stream.
+    """
     if options.path:
         return _paths(options)
+    if options.download:
+        return _download(options)
     count = options.lines if options.lines is not None else DEFAULT_FOLLOWING if options.follow else DEFAULT
     if not 0 <= count <= MOST:
         return complain(f"-n {count}: it must be between 0 and {MOST}", USAGE)
@@ -57,6 +62,27 @@ def _paths(options: argparse.Namespace) -> int:
             return complain(f"{name!r} has no logs in {root}; quarterdeck status lists the workers", FAILED)
     print("\n".join(map(str, folders)))
     return DONE
+
+
+def _download(options: argparse.Namespace) -> int:
+    """Writes the bytes of one stream of one worker; to a terminal only when that is asked for."""
+    if sys.stdout.isatty() and not options.raw:
+        return complain("--download gives bytes as they are; send them to a file, or add --raw", USAGE)
+    if options.follow or options.grep or options.lines is not None:
+        return complain("--download gives all that is kept; leave out -f, -n and --grep", USAGE)
+    try:
+        with Client(find_target(options)) as client:
+            found = [row["name"] for row in resolve(client, options.names)] if options.names else []
+            if len(found) != 1:
+                return complain(f"--download takes one worker, not {len(found)}", USAGE)
+            for data in client.download(found[0], "err" if options.stderr else options.stream or "out"):
+                sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            return DONE
+    except Unreachable as error:
+        return complain(error, UNREACHABLE)
+    except Declined as error:
+        return complain(clean(error), FAILED)
 
 
 def _workers(client: Client, addresses: list[str]) -> tuple[list[str], bool]:

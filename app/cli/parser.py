@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         logs.add_argument("--stream", choices=("out", "err", "log"), help="only this stream")
         logs.add_argument("--grep", default="", metavar="WORDS", help="only lines with all of these; /…/ is a regex")
         logs.add_argument("--path", action="store_true", help="print where they are on disk; zcat and zgrep read *.gz")
+        logs.add_argument("--download", action="store_true", help="all bytes of one stream, as they were written")
         logs.add_argument("--raw", action="store_true", help="control characters as they are, also on a terminal")
 
     check = add("check", "reading", "read a config file and print every problem, without a service")
