@@ -108,6 +108,7 @@ class _Loader:
         self.lists: dict[str, list[Found]] = {"token": [], "hook": []}
         self.single: dict[str, Found] = {}
         self.defaults: dict[str, Found] = {}
+        self._spelled: dict[tuple[str, str], str] = {}
         self.files: list[Path] = []
         self.notes: list[str] = []
 
@@ -168,10 +169,11 @@ class _Loader:
             elif key == "defaults":
                 fields = fields_of(found, WORKER, self.problems)
                 for name, value in fields.items():
-                    self._once(self.defaults, name, value, "is set")
+                    self._once(key, self.defaults, name, value, "is set")
             else:
+                places = self.tables.setdefault(key, {})
                 for name, one in found.items().items():
-                    self._once(self.tables.setdefault(key, {}), name, one, f"a {key} with this name is")
+                    self._once(key, places, name, one, f"a {key} with this name is")
 
     def _gather_list(self, key: str, found: Found) -> None:
         if isinstance(found.value, list) and all(isinstance(item, dict) for item in found.value):
@@ -184,10 +186,10 @@ class _Loader:
             self.problems.add(found, f"the table is in {self.single[key].place} too; keep one of them")
         self.single.setdefault(key, found)
 
-    def _once(self, places: dict[str, Found], name: str, found: Found, what: str) -> None:
+    def _once(self, table: str, places: dict[str, Found], name: str, found: Found, what: str) -> None:
         """Keeps the first of two that differ at most in case, and names both places."""
-        same = {known.lower(): known for known in places}.get(name.lower())
-        if same is not None:
+        same = self._spelled.setdefault((table, name.lower()), name)
+        if same in places:
             spelled = "" if same == name else f" (as {shown(same)})"
             self.problems.add(found, f"{what} in {places[same].place} too{spelled}; rename or remove one")
         else:
