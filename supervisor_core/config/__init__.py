@@ -67,7 +67,7 @@ def load(path: str | Path, *, environ: Mapping[str, str] | None = None, fragment
     and groups that the file does not have are no problem: another file may.
     """
     problems = Problems()
-    loader = _Loader(Words({}, os.environ if environ is None else environ), problems, fragment)
+    loader = _Loader(Words({}, dict(os.environ if environ is None else environ)), problems, fragment)
     config = loader.load(Path(path))
     problems.finish()
     return config
@@ -89,7 +89,7 @@ def read_one(
     problems = Problems()
     found = Found(dict(table), Source("the request", folder), (name,))
     check_name(name, found, problems)
-    reads = read_worker(found, {}, os.environ, problems, (logs or LogSettings()).each)
+    reads = read_worker(found, {}, dict(os.environ), problems, (logs or LogSettings()).each)
     names = {**known, name: tuple(read.spec.name for read in reads), **{r.spec.name: (r.spec.name,) for r in reads}}
     specs = [
         replace(r.spec, requires=resolve(r.spec.name, r.wishes, names, problems), origin="api", source="")
