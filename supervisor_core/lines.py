@@ -103,6 +103,21 @@ class Page:
     more: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many lines were written between each two of some moments, and how many of them to `err`.
+
+    A line counts when its newline was written, so one without a newline never does. `exact` is False where there was
+    too much to read: then the numbers are estimates from parts of it. `oldest` is the time of the oldest record that is
+    kept, None for none: before it nothing is known.
+    """
+
+    lines: tuple[int, ...]
+    errors: tuple[int, ...]
+    exact: bool = True
+    oldest: float | None = None
+
+
 class BadKey(ValueError):
     """A key that no store can have given out."""
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from .lines import (
     FULL,
+    Histogram,
     Item,
     NotKept,
     Page,
@@ -78,6 +79,16 @@ class MemoryStore:
             keys = [key for ring in self._of(view) if (key := ring.first_since(time)) is not None]
             stamp = parse_key(min(keys))[0] - 1 if keys else self._stamp
             return self.after(view, make_key(stamp, FULL), limit)
+
+    def histogram(self, view: View, edges: Sequence[float]) -> Histogram:
+        with self.lock:
+            rings = self._of(view)
+            counts = {name: [0] * (len(edges) - 1) for name in view.streams}
+            for ring in rings:
+                ring.count(edges, counts)
+            oldest = min((time for ring in rings if (time := ring.oldest) is not None), default=None)
+        lines = tuple(map(sum, zip(*counts.values(), strict=True)))
+        return Histogram(lines, tuple(counts.get("err", [0] * len(lines))), oldest=oldest)
 
     def raw(self, worker: str, stream: str) -> NoReturn:
         raise NotKept(

@@ -4,7 +4,7 @@ No lock and no clock here; the store has them. Known wart: lines are looked at o
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from .lines import Cutter, Gap, Item, Line, RunMark, marks_stream, text_of
 
@@ -78,6 +78,19 @@ class Ring:
         for i in range(bisect_left(self.keys, key) - 1, -1, -1):
             if self._shown(i, streams):
                 yield self.items[i]
+
+    @property
+    def oldest(self) -> float | None:
+        """The time of the oldest item."""
+        return next((item.time for item in self.items if not isinstance(item, Gap)), None)
+
+    def count(self, edges: Sequence[float], counts: Mapping[str, list[int]]) -> None:
+        """Adds the lines between each two edges to `counts`, which has the streams that are wanted."""
+        for item in self.items:
+            if isinstance(item, Line) and item.stream in counts:
+                i = bisect_right(edges, item.time) - 1
+                if 0 <= i < len(edges) - 1:
+                    counts[item.stream][i] += 1
 
     def first_since(self, time: float) -> str | None:
         fresh = (n for n, item in enumerate(self.items) if not isinstance(item, Gap) and item.time >= time)

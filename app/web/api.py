@@ -12,6 +12,7 @@ from supervisor_core.model import Phase
 from . import wire
 from .contract import docs_page, openapi
 from .download import BINARY, download
+from .histogram import histogram
 from .logs import get_lines, stream_lines
 from .orders import act, get_operation, send_signal, shut_down
 from .params import Params
@@ -166,6 +167,12 @@ FOLLOW = (
     *LINES[5:7],
     LINES[8],
 )
+COUNT = (
+    Query("from", "a time, default an hour before the end"),
+    Query("to", "a time, default now"),
+    Query("buckets", "how many, default 120, at most 1000", "integer"),
+    LINES[5],
+)
 WORKERS = Query("workers", "names and patterns, with commas; all without it", many=True)
 EVENTS = "text/event-stream"
 ONE = "/api/v1/workers/{name}"
@@ -235,6 +242,14 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/api/v1/logs/stream", "read", handler=stream_lines, summary="Lines of many workers, merged, live",
         query=(WORKERS, *FOLLOW), answers=(200, 400, 404, 503), media=EVENTS,
+    ),
+    Route(
+        "GET", f"{ONE}/logs/histogram", "read", handler=histogram, summary="How many lines of a worker, over time",
+        query=COUNT, answers=(200, 400, 404),
+    ),
+    Route(
+        "GET", "/api/v1/logs/histogram", "read", handler=histogram, summary="How many lines of many workers, over time",
+        query=(WORKERS, *COUNT), answers=(200, 400, 404),
     ),
     Route(
         "GET", f"{ONE}/logs/download", "read", handler=download, summary="The bytes of a stream; one HTTP range",

@@ -5,12 +5,13 @@ Needs the tree of folders and the watermark, not the writer, so that another pro
 Known wart: a segment that retention deletes in the midst of a call makes the call begin again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from ..lines import FULL, Item, Line, Page, View, make_key, marks_stream, parse_key
+from ..lines import FULL, Histogram, Item, Line, Page, View, make_key, marks_stream, parse_key
 from ..merge import Cost, Merged, merge
 from .files import Folders, StreamFiles
+from .histogram import count_lines
 from .index import Vanished
 from .raw import RawBytes
 from .reader import StreamReader
@@ -41,6 +42,9 @@ class Pages:
         micros = int(time * 1e6)
         found = [s for files in self._streams(view) if (s := _since(files, micros)) is not None]
         return self.after(view, make_key(max(min(found, default=watermark + 1) - 1, 0), FULL), limit)
+
+    def histogram(self, view: View, edges: Sequence[float]) -> Histogram:
+        return _again(lambda: count_lines(self._streams(view), self._watermark(), edges))
 
     def raw(self, worker: str, stream: str) -> RawBytes:
         files = self._folders.streams.get(worker, {}).get(stream)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import SupervisorError
-from ..lines import Page, View, one_line
+from ..lines import Histogram, Page, View, one_line
 from ..model import MIB, Free, LogPolicy
 from .files import FILE_MODE, FOLDER_MODE, Folders, StreamFiles
 from .pages import Pages
@@ -209,6 +209,9 @@ class SegmentStore:
 
     def at(self, view: View, time: float, limit: int) -> Page:
         return self._pages.at(view, time, limit)
+
+    def histogram(self, view: View, edges: Sequence[float]) -> Histogram:
+        return self._pages.histogram(view, edges)
 
     def raw(self, worker: str, stream: str) -> RawBytes:
         return self._pages.raw(worker, stream)
