@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.invariants import TAG, Watch
+from tests.support import logfolders
+from tests.support.invariants import TAG, Loops, Watch
 from tests.support.matrix import Results, rows_of
 
 _results = Results()
@@ -58,26 +59,39 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
-def watch() -> Watch:
+def watch() -> Iterator[Watch]:
     """Looks at what this process holds."""
-    return Watch(Path(os.environ["TMPDIR"]), os.environ[TAG])
+    loops = Loops()
+    with pytest.MonkeyPatch.context() as patch:
+        loops.hear(patch)
+        yield Watch(Path(os.environ["TMPDIR"]), os.environ[TAG], loops)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_at_the_end(watch: Watch) -> Iterator[None]:
     """Fails the last test when something of the wider fixtures is left."""
-    yield from _nothing_left(watch)
+    before = watch.look()
+    yield
+    _complain(watch.left_since(before))
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(watch: Watch) -> Iterator[None]:
-    """Fails the test that leaves a process, a file descriptor, a thread or a temporary file behind."""
-    yield from _nothing_left(watch)
+def nothing_left(watch: Watch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails the test that leaves something behind, or a log folder that is not whole; see tests/support.
 
-
-def _nothing_left(watch: Watch) -> Iterator[None]:
+    `@pytest.mark.leaves("tasks")` and `leaves("damaged logs")` let that pass in a test whose subject it is.
+    """
     before = watch.look()
     yield
+    allowed = {what for mark in request.node.iter_markers("leaves") for what in mark.args}
     left = watch.left_since(before)
+    if "tasks" in allowed:
+        left = [sentence for sentence in left if not sentence.startswith("task ")]
+    if "damaged logs" not in allowed and (folder := request.node.funcargs.get("tmp_path")):
+        left += [fault for root in logfolders.below(folder) for fault in logfolders.faults_of(root)]
+    _complain(left)
+
+
+def _complain(left: list[str]) -> None:
     if left:
         pytest.fail("left behind: " + "; ".join(left), pytrace=False)

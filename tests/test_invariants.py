@@ -1,18 +1,21 @@
 """The checker that runs after every test sees each kind of litter, and clears it away."""
 
+import asyncio
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.invariants import TAG, Watch
 
+ROOT = Path(__file__).parents[1]
 SLEEPER = [sys.executable, "-c", "import sys, time; print('up', flush=True); time.sleep(1000)"]
 
 
@@ -43,12 +46,44 @@ def leave_a_folder() -> None:
     Path(tempfile.mkdtemp(), "inside").write_text("x")
 
 
+def leave_a_listener() -> None:
+    socket.create_server(("127.0.0.1", 0)).detach()
+
+
+def leave_a_connection() -> None:
+    for end in socket.socketpair():
+        end.detach()
+
+
+def leave_a_task() -> None:
+    async def stays() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        asyncio.create_task(stays())  # noqa: RUF006 - that is the fault
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
+def leave_a_task_in_a_loop_of_ones_own() -> None:
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(asyncio.Event().wait())
+    loop.close()
+    task.get_coro().close()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
 LITTER: dict[Callable[[], None], str] = {
     leave_a_running_child: "running process",
     leave_a_zombie: "process that nobody waited for",
     leave_a_descriptor: "/dev/null",
     leave_a_file: "temporary file",
     leave_a_folder: "temporary file",
+    leave_a_listener: "socket ('127.0.0.1', ",
+    leave_a_connection: "socket ",
+    leave_a_task: "in leave_a_task.<locals>.stays",
+    leave_a_task_in_a_loop_of_ones_own: "in Event.wait",
 }
 
 
@@ -82,6 +117,68 @@ def test_a_thread_that_goes_on_is_seen(quick_watch: Watch) -> None:
     end.set()
     thread.join()
     assert quick_watch.left_since(before) == []
+
+
+def test_a_socket_that_only_the_garbage_collector_closes_warns(quick_watch: Watch) -> None:
+    before = quick_watch.look()
+    circle: list[object] = [socket.create_server(("127.0.0.1", 0))]
+    circle.append(circle)
+    del circle
+    with pytest.warns(ResourceWarning, match="unclosed.*127.0.0.1"):
+        assert quick_watch.left_since(before) == []
+
+
+def test_a_task_that_closes_a_dropped_generator_is_the_loops_own(quick_watch: Watch) -> None:
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    async def main() -> None:
+        async for _ in numbers():
+            break
+
+    asyncio.run(main())
+    assert quick_watch.loops.take() == []
+
+
+PLANTED = """
+import asyncio, socket
+import pytest
+from supervisor_core.children.segments import SegmentStore
+
+async def stays():
+    await asyncio.get_running_loop().create_future()
+
+async def main():
+    asyncio.create_task(stays())
+    await asyncio.sleep(0)
+
+def damage(tmp_path):
+    store = SegmentStore(tmp_path / "logs", now=lambda: 1e9)
+    store.note("a", 1, "line")
+    store.close()
+    next(tmp_path.glob("logs/a/log/*.log")).write_bytes(b"")
+
+def test_socket(): socket.create_server(("127.0.0.1", 0)).detach()
+def test_task(): asyncio.run(main())
+def test_logs(tmp_path): damage(tmp_path)
+@pytest.mark.leaves("tasks", "damaged logs")
+def test_allowed(tmp_path): asyncio.run(main()); damage(tmp_path)
+@pytest.mark.leaves("tasks", "damaged logs")
+def test_allowed_and_more(tmp_path): socket.create_server(("127.0.0.1", 0)).detach(); damage(tmp_path)
+"""
+
+
+def test_each_test_is_checked_and_fails_for_what_it_left(tmp_path: Path) -> None:
+    (tmp_path / "test_planted.py").write_text(PLANTED)
+    told = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml",
+         tmp_path / "test_planted.py"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    ends = {line.split("::")[1].split()[0] for line in told.splitlines() if line.startswith("ERROR ")}
+    assert ends == {"test_socket", "test_task", "test_logs", "test_allowed_and_more"}, told
+    for sentence in ("left behind: task Task-2 in stays", "socket ('127.0.0.1', ", "ends at 5, and the bytes at 0"):
+        assert sentence in told
 
 
 def test_the_tag_reaches_what_a_test_starts() -> None:

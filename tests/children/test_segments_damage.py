@@ -12,7 +12,7 @@ from supervisor_core.children.segments import SegmentStore
 from supervisor_core.lines import Gap, Line, View
 from tests.support.places import Place
 
-pytestmark = pytest.mark.row(48)
+pytestmark = [pytest.mark.row(48), pytest.mark.leaves("damaged logs")]
 VIEW = View(("a",))
 
 

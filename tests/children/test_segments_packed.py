@@ -135,6 +135,7 @@ def test_what_a_crash_left_is_tidied_at_the_start(place: Place, left: str) -> No
     assert not place.files(".new")
 
 
+@pytest.mark.leaves("damaged logs")
 @pytest.mark.row(48)
 @pytest.mark.parametrize("damage", ["missing", "flip", "cut", "garbage", "empty", "link", "fifo", "folder"])
 def test_a_damaged_compressed_segment_is_a_gap_and_the_rest_is_shown(place: Place, damage: str, tmp_path: Path) -> None:

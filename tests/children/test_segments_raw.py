@@ -78,6 +78,7 @@ def test_streams_that_wrote_nothing_are_empty(place: Place) -> None:
         assert (raw.size, raw.read(0, 9)) == (0, b"")
 
 
+@pytest.mark.leaves("damaged logs")
 def test_what_the_index_does_not_name_yet_is_not_given(place: Place) -> None:
     store = place.start()
     write(store, b"named\n")
@@ -101,6 +102,7 @@ def test_what_retention_takes_meanwhile_ends_the_reading_and_changes_the_tag(pla
     assert 3000 < now.size < len(written)
 
 
+@pytest.mark.leaves("damaged logs")
 @pytest.mark.row(48)
 @pytest.mark.parametrize("compress", [False, True])
 def test_a_lost_segment_is_left_out_and_changes_the_tag(place: Place, compress: bool) -> None:
@@ -118,6 +120,7 @@ def test_a_lost_segment_is_left_out_and_changes_the_tag(place: Place, compress: 
     assert now.tag != before.tag
 
 
+@pytest.mark.leaves("damaged logs")
 @pytest.mark.row(48)
 def test_a_damaged_compressed_piece_ends_the_reading(place: Place) -> None:
     store = place.start(segment=400_000, compress=True)
@@ -133,6 +136,7 @@ def test_a_damaged_compressed_piece_ends_the_reading(place: Place) -> None:
     assert whole(raw, ALL, at=256 * 1024) == written[256 * 1024 :]
 
 
+@pytest.mark.leaves("damaged logs")
 def test_a_link_in_the_place_of_a_segment_is_not_followed(place: Place, tmp_path: Path) -> None:
     store = place.start()
     write(store, *odd(100))

@@ -129,6 +129,7 @@ def test_a_lost_index_in_the_middle_keeps_its_place(place: Place) -> None:
     assert texts(store.tail(VIEW, 99)) == numbered(range(40))
 
 
+@pytest.mark.leaves("damaged logs")
 def test_bytes_that_the_index_names_and_that_are_gone_are_a_gap(place: Place) -> None:
     write(place.start(segment=100_000), range(10))
     place.stop()
@@ -157,6 +158,7 @@ def test_a_segment_that_somebody_deleted_is_a_gap_and_the_rest_is_shown(place: P
     assert [(g.start, g.end) for g in page.items if isinstance(g, Gap)] == [(base, base + len(lost))]
 
 
+@pytest.mark.leaves("damaged logs")
 @pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
 def test_what_stands_in_the_place_of_a_segment_is_not_followed(place: Place, kind: str, tmp_path: Path) -> None:
     write(place.start(), range(40))

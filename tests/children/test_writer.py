@@ -58,6 +58,7 @@ def replace_by_file(path: Path) -> None:
 HANDS = [Path.unlink, rename, copy_and_truncate, replace_by_link, replace_by_fifo, replace_by_file]
 
 
+@pytest.mark.leaves("damaged logs")
 @pytest.mark.row(49)
 @pytest.mark.parametrize("hands", HANDS)
 @pytest.mark.parametrize("way", ["pipe", "memory"])
@@ -98,6 +99,7 @@ def test_before_the_first_byte_nothing_is_lost(
     assert not [gap for gap in items if isinstance(gap, Gap)]
 
 
+@pytest.mark.leaves("damaged logs")
 @pytest.mark.row(49)
 def test_a_deleted_index_loses_no_bytes(store: SegmentStore, tmp_path: Path) -> None:
     writer = store.open_stream("a", "out", 1)

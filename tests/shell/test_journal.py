@@ -134,6 +134,7 @@ async def test_a_cancelled_follower_leaves_nothing_behind():
     assert not j._sleepers
 
 
+@pytest.mark.leaves("tasks")
 def test_a_follower_that_nobody_wakes_is_found_out():
     with pytest.raises(NothingLeft):
         run_virtual(collect(journal()))

@@ -20,6 +20,7 @@ def test_an_hour_takes_no_time():
     assert time.monotonic() - before < 2
 
 
+@pytest.mark.leaves("tasks")
 def test_nothing_left_to_happen_fails_at_once():
     with pytest.raises(NothingLeft):
         run_virtual(asyncio.Event().wait())

@@ -361,6 +361,7 @@ async def test_run_may_be_called_once():
         await s.run()
 
 
+@pytest.mark.leaves("tasks")
 def test_a_program_that_ends_while_all_runs_leaves_no_warning():
     """asyncio.run cancels everything at its end: the supervisor's task and the works at the same time."""
 
