@@ -73,11 +73,12 @@ def test_orphans_of_a_worker_are_collected(tmp_path):
 @pytest.mark.row(15)
 def test_a_closed_output_is_no_end_and_costs_nothing(tmp_path):
     with Host(tmp_path, [worker("w", zoo("say", "up", "close", "pause"))]) as host:
-        pid = host.until("w", "running")["pid"]
+        up = host.until("w", "running", "failed", "done")
+        assert up["state"] == "running"
         assert host.cpu_while(1.0) < 0.03
         host.leave()
         last = [said for said in host.seen if said.get("worker") == "w"]
     assert {said["run"] for said in last} <= {0, 1}
     assert [said["state"] for said in last[-2:]] == ["stopping", "stopped"]
-    assert pid in {said["pid"] for said in last}
+    assert up["pid"] in {said["pid"] for said in last}
     assert last[-1]["exit"][1:3] == [None, signal.SIGTERM], "it ran until it was told"

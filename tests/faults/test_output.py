@@ -1,11 +1,13 @@
 """Odd output through the whole path: open last lines, bytes that are no text, progress bars."""
 
 import json
+import subprocess
 
 import pytest
 
 from app.web import wire
 from app.web.loglines import Shape
+from supervisor_core.children.segments import SegmentStore
 from supervisor_core.lines import Line, RunMark, View
 from tests.children.rigs import zoo
 from tests.faults.rig import Host, worker
@@ -47,6 +49,8 @@ def test_bytes_that_are_no_text_harm_no_line_beside_them(tmp_path, batch):
     with Host(tmp_path, [worker("w", words)], segment=65536) as host:
         host.until("w", "done")
         host.leave()
+        kept = b"".join(path.read_bytes() for path in sorted(host.logs.glob("by-id/*/out/*.log")))
+        assert kept == subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
         store = host.store()
         try:
             checked = Sequence().all(of_store(store, "w"))
@@ -59,6 +63,21 @@ def test_bytes_that_are_no_text_harm_no_line_beside_them(tmp_path, batch):
             assert Sequence().all(of_events(events_of(frames_of(store, "w")), "w")).end() == ""
         finally:
             store.close()
+
+
+@pytest.mark.row(18)
+def test_a_character_that_comes_in_two_chunks_is_whole_in_its_line(tmp_path):
+    store = SegmentStore(tmp_path, now=lambda: 1e9)
+    try:
+        out, shape, key, data = store.open_stream("w", "out", 1), Shape(), "", b""
+        for part in ("ä".encode()[:1], "ä".encode()[1:], b"\n"):
+            out.append(part)
+            page = store.after(View(("w",)), key, 10)
+            key, data = page.next, data + shape.frames(page)
+    finally:
+        store.close()
+    shown = [(row["key"] is None, row["text"]) for e in events_of(data) if e.name == "log" for row in e.data]
+    assert shown == [(True, "\ufffd"), (True, "ä"), (False, "ä")]
 
 
 @pytest.mark.row(20)
