@@ -125,7 +125,7 @@ class Matched(Report):
 
 @dataclass(frozen=True, slots=True)
 class LeaderExited(Report):
-    """The main process ended while `left` descendants live on."""
+    """The main process ended while `left` descendants live on; told again when they were counted anew."""
 
     exit: Exit
     left: int = 1

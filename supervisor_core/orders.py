@@ -155,7 +155,8 @@ def signal(turn: Turn, order: Signal) -> str:
     status = find(turn, order.name)
     if not status.live:
         raise Refused(f"cannot signal {order.name}: it is {status.state}, nothing of it runs", "not_running")
-    turn.actions.append(SendSignal(order.name, status.run, order.signal, order.tree))
+    tree = order.tree or status.leader_gone is not None
+    turn.actions.append(SendSignal(order.name, status.run, order.signal, tree))
     return order.operation
 
 

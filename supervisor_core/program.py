@@ -61,6 +61,7 @@ class _Running:
     def __init__(self, spec: WorkerSpec, p: Process, child: Child) -> None:
         assert spec.program is not None
         self._spec, self._program, self._p, self._child = spec, spec.program, p, child
+        self._leader: Exit | None = None
 
     async def until_empty(self) -> Ended:
         child, loop = self._child, asyncio.get_running_loop()
@@ -89,7 +90,11 @@ class _Running:
                 self._child.kill_tree()
 
     def _stayed_up(self) -> None:
+        """A daemon is up when something of it is; what only helped to start it has gone by now, so count anew."""
         if not self._child.leader_exited.done():
+            self._p.ready()
+        elif self._spec.daemon and self._leader is not None and not self._child.exited.done():
+            self._tell_left()
             self._p.ready()
 
     async def _stop_when_asked(self) -> None:
@@ -100,11 +105,17 @@ class _Running:
             await asyncio.wait([self._child.exited], timeout=seconds)
 
     def _send(self, name: str, tree: bool) -> None:
-        self._child.signal(signal_number(name), tree=tree or self._program.shell)
+        """To the leader; where that is a shell, or is gone, to all."""
+        all_of_it = tree or self._program.shell or self._child.leader_exited.done()
+        self._child.signal(signal_number(name), tree=all_of_it)
 
     def _leader_exited(self, fact: "asyncio.Future[Ended]") -> None:
-        if self._child.exited.done() or fact.cancelled() or not (left := self._child.left()):
+        if self._child.exited.done() or fact.cancelled():
             return
         ended, run = fact.result(), self._p.run
-        exit = Exit(run, code=ended.code, signal=ended.signal, reason="" if ended.code == 0 else str(ended))
-        self._p.report(LeaderExited(self._spec.name, run, exit, len(left)))
+        self._leader = Exit(run, code=ended.code, signal=ended.signal, reason="" if ended.code == 0 else str(ended))
+        self._tell_left()
+
+    def _tell_left(self) -> None:
+        if self._leader is not None and (left := self._child.left()):
+            self._p.report(LeaderExited(self._spec.name, self._p.run, self._leader, len(left)))

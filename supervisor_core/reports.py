@@ -53,12 +53,18 @@ def has_come(turn: Turn, name: str) -> None:
 
 
 def leader_exited(turn: Turn, status: Status, report: LeaderExited) -> None:
-    """The main process is gone and others are left: they are stopped, unless that is how the worker is made."""
-    name = status.name
+    """The main process is gone and others are left: they are stopped, unless that is how the worker is made.
+
+    A daemon whose main process fails while it is starting has not become one. A second report only counts anew.
+    """
+    name, spec = status.name, status.spec
+    if status.leader_gone is not None:
+        turn.put(name, "counted", leader_gone=report.left)
+        return
     exit, ours = judged(turn, status, report.exit)
     turn.put(name, "leader exited", last_exit=exit, leader_gone=report.left)
     turn.remember(name, leader=exit, leader_ours=ours)
-    if not status.spec.daemon:
+    if not spec.daemon or (status.state is State.STARTING and policy.failed(exit, spec.restart)):
         turn.step(name, Cause.HEADLESS)
 
 
@@ -75,11 +81,23 @@ def judged(turn: Turn, status: Status, exit: Exit) -> tuple[Exit, bool]:
     return replace(exit, run=status.run, at=turn.now, by=memory.ended_by if asked else "", reason=reason), ours
 
 
+def outlived(turn: Turn, status: Status) -> Exit:
+    """The end of what a main process left, as an exit: its status is that of the main process."""
+    memory = turn.memories[status.name]
+    assert memory.leader is not None
+    if not status.spec.daemon or memory.leader_ours or memory.interrupted is Cause.HEADLESS:
+        return memory.leader
+    if memory.interrupted is not None:
+        return replace(memory.leader, at=turn.now, by=memory.ended_by)
+    reason = f"nothing of it is left; its main process had gone before ({policy.words_of(memory.leader)})"
+    return replace(memory.leader, at=turn.now, reason=reason)
+
+
 def exited(turn: Turn, status: Status, exit: Exit) -> None:
     """Nothing of the run is left: classify its end and let the table say what comes then."""
     name, spec, memory = status.name, status.spec, turn.memories[status.name]
     if memory.leader is not None:
-        exit, ours = memory.leader, memory.leader_ours
+        exit, ours = outlived(turn, status), memory.leader_ours
     else:
         exit, ours = judged(turn, status, exit)
     facts = Facts(

@@ -114,7 +114,7 @@ class Operations:
         before = self._status(name)
         id = "op-" + secrets.token_hex(8)
         await self._host.tell(Signal(name, signal, tree, by=by, operation=id))
-        whom = "every process" if tree else "the main process"
+        whom = "every process" if tree or before.leader_gone is not None else "the main process"
         operation = Operation(
             id, "signal", name, by, self._host.now(), "done", f"sent {signal} to {whom} of run {before.run}", before.run
         )

@@ -82,7 +82,7 @@ def _judge_stop(now: Status, by: str) -> Verdict | None:
     if now.wanted and not now.removing:
         return Verdict("superseded", f"{now.name} was started again{_by(by)}")
     if now.stuck:
-        return Verdict("failed", f"{now.name} was killed and is still there (pid {now.pid})", "stuck")
+        return Verdict("failed", f"{now.name} was killed and is still there ({_what(now)})", "stuck")
     return None
 
 
@@ -112,7 +112,8 @@ def _judge_start(until: str, floor: int, now: Status, by: str) -> Verdict | None
             "failed", f"{name} waits for {reasons}, and nothing that is under way will change that", "blocked"
         )
     if now.stuck and now.run < floor:
-        return Verdict("failed", f"{name} was killed and is still there (pid {now.pid}), so no new run begins", "stuck")
+        sentence = f"{name} was killed and is still there ({_what(now)}), so no new run begins"
+        return Verdict("failed", sentence, "stuck")
     return None
 
 
@@ -135,6 +136,10 @@ def _ended_early(floor: int, now: Status) -> bool:
 def _stable(now: Status) -> bool:
     given_time = now.spec.start_timeout or now.spec.ready_probe
     return now.state is State.STARTING and now.deadline is None and not given_time
+
+
+def _what(now: Status) -> str:
+    return f"pid {now.pid}" if now.leader_gone is None else f"main gone, {now.leader_gone} left"
 
 
 def _by(by: str) -> str:

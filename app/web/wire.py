@@ -69,7 +69,7 @@ def status_of(now: Status, version: str, time: float) -> Json:
         "wanted": now.wanted,
         "ready": now.ready,
         "run": now.run,
-        "pid": now.pid,
+        "pid": now.pid if now.leader_gone is None else None,
         "since": when(now.since),
         "deadline": when_or_none(now.deadline),
         "version": version,

@@ -84,6 +84,7 @@ def describe(status: Json, now: float) -> Words:
     last = exit_words(status.get("last_exit"))
     held = _join(status.get("waiting_for") or [])
     wanted = status.get("wanted", True)
+    gone = "" if status.get("leader_gone") is None else f"main gone, {status['leader_gone']} left"
     restart, start = ("restart", "Restart"), ("start", "Start")
 
     def words(family: str, word: str, detail: str = "", act: tuple[str, str] = restart, shape: str = "") -> Words:
@@ -96,13 +97,14 @@ def describe(status: Json, now: float) -> Words:
             on = _join([blocker["worker"] for blocker in status.get("blocked_on") or []])
             return words("block", f"waiting: {on}", act=start) if on else words("move", "waiting", act=start)
         case "starting":
-            return words("move", "starting")
+            return words("move", "starting", gone)
         case "running" if not wanted and held:
             return words("move", "running", f"stops after {held}")
         case "running" if status.get("health") == "unhealthy":
-            return words("warn", "unhealthy")
+            return words("warn", "unhealthy", gone)
         case "running":
-            return words("ok", "running") if status.get("ready", True) else words("move", "running", "not ready")
+            ready = status.get("ready", True)
+            return words("ok", "running", gone) if ready else words("move", "running", "not ready")
         case "backoff":
             most = status.get("max_restarts")
             tries = f"{status.get('failures', 0)}/{most}" if most else f"{status.get('failures', 0)}"
@@ -110,9 +112,9 @@ def describe(status: Json, now: float) -> Words:
         case "stopping":
             why = "to restart" if status.get("restarting") else ""
             kill = f"kill in {left} s" if status.get("deadline") else ""
-            return words("move", "stopping", ", ".join(part for part in (why, kill) if part))
+            return words("move", "stopping", ", ".join(part for part in (why, gone, kill) if part))
         case "killing":
-            return words("move", "killing")
+            return words("move", "killing", gone)
         case "done":
             return words("ok", "done", last, ("start", "Start again"), "done")
         case "failed":

@@ -156,7 +156,7 @@ export function dressButtons(place, status, words) {
   }
   if (stop.disabled === words.stoppable) stop.disabled = !words.stoppable;
   const kill = form.querySelector('[data-part="kill"]');
-  if (kill instanceof HTMLElement) kill.hidden = !status.pid;
+  if (kill instanceof HTMLElement) kill.hidden = !status.pid && typeof status.leader_gone !== "number";
   if (!form.dataset.worker) {
     form.dataset.worker = status.name;
     form.setAttribute("action", `${workerUrl(status.name)}/act`);

@@ -11,7 +11,7 @@
  *   since: string, deadline?: string | null, version: string, blocked_on: {worker: string, condition: string, why: string}[],
  *   waiting_for: string[], failures: number, restarts: number, last_exit: LastExit | null,
  *   requires: {worker: string, condition: string}[], dependents: string[], ready: boolean, restarting: string | null,
- *   enabled?: boolean, stuck?: boolean, max_restarts?: number, labels?: Record<string, string>, links?: Record<string, string>}} Status
+ *   leader_gone?: number | null, enabled?: boolean, stuck?: boolean, max_restarts?: number, labels?: Record<string, string>, links?: Record<string, string>}} Status
  */
 /** @typedef {{run?: number, code: number | null, signal: number | string | null, reason: string, at: string, by: string}} LastExit */
 /** @typedef {{family: string, shape: string, word: string, detail: string, action: string, label: string, stoppable: boolean}} Words */
@@ -66,6 +66,7 @@ export function describe(status, now) {
   const last = exitWords(status.last_exit);
   const held = join(status.waiting_for ?? []);
   const wanted = status.wanted ?? true;
+  const gone = typeof status.leader_gone === "number" ? `main gone, ${status.leader_gone} left` : "";
   const RESTART = ["restart", "Restart"], START = ["start", "Start"];
   const words = (/** @type {string} */ family, /** @type {string} */ word, detail = "", act = RESTART, shape = family) =>
     ({ family, shape, word, detail, action: act[0], label: act[1], stoppable: wanted && !REST.includes(status.state) });
@@ -77,19 +78,19 @@ export function describe(status, now) {
       return on ? words("block", `waiting: ${on}`, "", START) : words("move", "waiting", "", START);
     }
     case "starting":
-      return words("move", "starting");
+      return words("move", "starting", gone);
     case "running":
       if (!wanted && held) return words("move", "running", `stops after ${held}`);
-      if (status.health === "unhealthy") return words("warn", "unhealthy");
-      return status.ready ?? true ? words("ok", "running") : words("move", "running", "not ready");
+      if (status.health === "unhealthy") return words("warn", "unhealthy", gone);
+      return status.ready ?? true ? words("ok", "running", gone) : words("move", "running", "not ready");
     case "backoff": {
       const tries = status.max_restarts ? `${status.failures ?? 0}/${status.max_restarts}` : `${status.failures ?? 0}`;
       return words("warn", `retry ${tries} in ${left} s`, last, ["start", "Retry now"]);
     }
     case "stopping":
-      return words("move", "stopping", [status.restarting ? "to restart" : "", status.deadline ? `kill in ${left} s` : ""].filter(Boolean).join(", "));
+      return words("move", "stopping", [status.restarting ? "to restart" : "", gone, status.deadline ? `kill in ${left} s` : ""].filter(Boolean).join(", "));
     case "killing":
-      return words("move", "killing");
+      return words("move", "killing", gone);
     case "done":
       return words("ok", "done", last, ["start", "Start again"], "done");
     case "failed":

@@ -191,7 +191,7 @@ WORKER = table(
     Key("after_ready", v.anything, None, "A command when it is ready.", expand=True, later=True),
     Key("after_stop", v.anything, None, "A command after each end.", expand=True, later=True),
     Key("hook_timeout", v.positive, 30.0, "How long those commands may take.", later=True),
-    Key("daemon", v.boolean, False, "The main process may leave; the tree is the worker.", later=True, off=False),
+    Key("daemon", v.boolean, False, "The main process may leave; the tree is the worker."),
     Key("replicas", v.integer(1, 1000), 1, "How many; more than one are NAME-0, NAME-1, …", ("numprocs",)),
     Key("schedule", v.anything, None, "When it runs: cron or every.", later=True),
     Key("pool", v.name, None, "The pool whose slot it waits for.", later=True),

@@ -81,7 +81,7 @@ class _Reader:
         for key in ("ready", "alive"):
             if key in self.given and check_probe(self.given[key], self.problems):
                 self.problems.add(self.given[key], "not supported yet; remove it for now")
-        for key in ("python", "hook_timeout", "daemon", "schedule", "pool", "stop_command", "before_start",
+        for key in ("python", "hook_timeout", "schedule", "pool", "stop_command", "before_start",
                     "after_ready", "after_stop"):  # fmt: skip
             get(key)
         spec = WorkerSpec(
@@ -91,6 +91,7 @@ class _Reader:
             start_timeout=get("start_timeout"),
             autostart=get("autostart"),
             essential=get("essential"),
+            daemon=get("daemon"),
             program=program,
             logs=replace(self.logs, **logs),
             labels=self._texts("labels"),

@@ -69,6 +69,7 @@ def test_status_says_why(service, capsys):
     rows = [
         row("blocked", state="blocked", ready=False, pid=None, blocked_on=[{"worker": "db", "why": "db failed"}]),
         row("held", state="running", waiting_for=["web"]),
+        row("headless", pid=None, leader_gone=2),
         row("failed", state="failed", ready=False, restarts=5, last_exit={"code": 3, "reason": "exit status 3"}),
     ]
     service.answers["GET", "/api/v1/workers"] = 200, {"workers": rows}
@@ -76,11 +77,13 @@ def test_status_says_why(service, capsys):
     assert [" ".join(text.split()[:3]) for text in out.splitlines()[1:]] == [
         "blocked blocked -",
         "held running 12",
+        "headless running -",
         "failed failed 12",
     ]
     assert "waits for db (db failed)" in out.splitlines()[1]
     assert "held by web" in out.splitlines()[2]
-    assert "exit status 3" in out.splitlines()[3]
+    assert "main gone, 2 left" in out.splitlines()[3]
+    assert "exit status 3" in out.splitlines()[4]
 
 
 def test_json_is_what_the_service_says(service, capsys):

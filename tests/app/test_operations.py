@@ -492,6 +492,23 @@ async def test_a_client_that_goes_away_leaves_the_operation_alone() -> None:
         assert [o.state for o in s.services.operations._known.values()] == ["done"]
 
 
+@virtual
+async def test_a_daemon_without_its_main_process_has_no_pid_and_gets_signals_as_a_whole() -> None:
+    async with site(a_program("web", daemon=True)) as s, s.client("operator") as c:
+        s.host.come_up("web", 9)
+        s.host.report(LeaderExited("web", 1, Exit(1, 0), 2))
+        told = (await c.get(f"{W}/web")).json()
+        assert (told["state"], told["pid"], told["leader_gone"]) == ("running", None, 2)
+        answer = await c.post(f"{W}/web/signal", json={"signal": "HUP"})
+        assert answer.json()["operation"]["outcome"] == "sent HUP to every process of run 1"
+        assert s.host.told[-1].tree is False, "the machine knows better than the one who asked"  # type: ignore[attr-defined]
+        again = post(c, "web", "restart")
+        await settle()
+        s.host.end("web")
+        s.host.come_up("web", 10)
+        assert (await again).json()["worker"]["pid"] == 10
+
+
 # ---------------------------------------------------------------- signals
 
 

@@ -70,6 +70,7 @@ def test_all_keys_that_work_now(tmp_path):
         stable_after = "20s"
         on_give_up = "shutdown"
         essential = true
+        daemon = true
         stop_signal = [["INT", "5s"], ["TERM", "10s"]]
         logs = { redirect_stderr = true }
         labels = { tier = "web", n = 1 }
@@ -87,7 +88,7 @@ def test_all_keys_that_work_now(tmp_path):
         RestartWhen.ALWAYS, frozenset({0, 3}), 2.0, 30.0, 3.0, 0.0, 0, 60.0, 20.0, OnGiveUp.SHUTDOWN
     )
     assert spec.stop.steps == (("INT", 5.0), ("TERM", 10.0))
-    assert (spec.start_timeout, spec.autostart, spec.essential) == (30.0, False, True)
+    assert (spec.start_timeout, spec.autostart, spec.essential, spec.daemon) == (30.0, False, True, True)
     assert (spec.labels, spec.links, spec.description) == ({"tier": "web", "n": "1"}, {"open": "http://x/"}, "words")
 
 
