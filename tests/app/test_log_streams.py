@@ -145,6 +145,7 @@ async def test_the_flush_rule() -> None:
         assert texts(stream) == [f"{i}" for i in range(200)]
 
 
+@pytest.mark.row(20)
 @virtual
 async def test_partial_lines_are_replaced() -> None:
     async with site(a_program("a")) as s, Stream(s.app, f"{A}/stream", READER) as stream:
