@@ -142,6 +142,13 @@ class Process:
 
     # ------------------------------------------------------------ the supervisor's side
 
+    def _note(self, text: str) -> None:
+        """Writes a line as the supervisor's own are: a logger that raises does the run no harm."""
+        narrator = self.supervisor.narrator
+        with self.supervisor.lock:
+            narrator.keep(self.worker.name, self.run, text)
+        narrator.flush()
+
     def _interrupt(self) -> None:
         self._leave.set()
 

@@ -9,7 +9,7 @@ None waits for another. All callbacks and futures belong to the event loop that 
 
 import signal
 from asyncio import Future
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,10 @@ Output = Callable[[str, bytes], None]
 
 TAG = "QUARTERDECK_TAG"
 """The variable that names the run which a process belongs to, wherever it has gone; space-separated when runs nest."""
+
+
+SHOWN = 5
+"""How many processes of a tree are named before the rest is only counted."""
 
 
 def make_tag(instance: str, worker: str, run: int) -> str:
@@ -50,6 +54,12 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name.removeprefix("SIG")
     except ValueError:
         return f"RTMIN+{number - signal.SIGRTMIN}"
+
+
+def listed(pids: Sequence[int], name: Callable[[int], str]) -> str:
+    """Processes in words: the first `SHOWN` by pid and name, and how many more."""
+    words = ", ".join(f"{pid} {name(pid)}".rstrip() for pid in pids[:SHOWN])
+    return words if len(pids) <= SHOWN else f"{words} and {len(pids) - SHOWN} more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,10 @@ class Child(Protocol):
 
     def left(self) -> tuple[int, ...]:
         """The pids of the tree that are alive now, leader included."""
+        ...
+
+    def left_in_words(self) -> str:
+        """Those of `left` in words, the first few by pid and name: "812 sh, 813 sleep and 3 more"; "" for nobody."""
         ...
 
 

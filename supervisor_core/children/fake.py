@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from ..errors import CannotStart
 from ..logs import LogSink, StreamWriter
-from . import Ended, LaunchRequest
+from . import Ended, LaunchRequest, listed
 
 DEADLY = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL})
 
@@ -231,6 +231,9 @@ class FakeChild:
 
     def left(self) -> tuple[int, ...]:
         return (() if self.leader_exited.done() else (self._pid,)) + tuple(self._descendants)
+
+    def left_in_words(self) -> str:
+        return listed(self.left(), lambda _: "fake")
 
     def __repr__(self) -> str:
         return f"<FakeChild {self.request.worker} run {self.request.run} pid {self._pid}>"

@@ -20,7 +20,7 @@ from ..errors import CannotStart
 from ..flag import post
 from ..logs import LogSink
 from ..memory import MemoryStore
-from . import TAG, Ended, LaunchRequest, birth, limits, openings, procfs, refusals
+from . import TAG, Ended, LaunchRequest, birth, limits, listed, openings, procfs, refusals
 from .forest import Forest
 from .outlets import Outlet, Source, Tap
 from .pump import Pump
@@ -233,6 +233,9 @@ class LocalChild:
     def left(self) -> tuple[int, ...]:
         self._forest.forget()
         return tuple(proc.pid for proc in self._tree.members())
+
+    def left_in_words(self) -> str:
+        return listed([proc.pid for proc in self._tree.members()], procfs.name)
 
     def let_go(self) -> None:
         """Stops to look, whatever lives on."""

@@ -82,6 +82,12 @@ def setting(pid: int, name: str) -> str:
     return ""
 
 
+def name(pid: int) -> str:
+    """What the kernel calls it, at most 15 characters; "" when it is gone."""
+    text = (_content(f"/proc/{pid}/comm") or b"").rstrip(b"\n").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def become_subreaper() -> bool:
     """Makes orphans below this process its children, for good; False where the system cannot."""
     import ctypes  # seldom needed, and slow to import

@@ -1,16 +1,20 @@
 """A worker whose main process leaves: with `daemon` what it left is the worker; else it is ended, and named."""
 
 import signal
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from supervisor_core import State
-from supervisor_core.children import Ended
+from supervisor_core.children import Ended, listed
 from supervisor_core.children.fake import FakeSpawner
+from supervisor_core.logs import View
 from supervisor_core.messages import LeaderExited, Signal
+from supervisor_core.model import StopPolicy
+from tests.children.played import begun, lead, pass_time, said, spec, turn
 from tests.children.rigs import alive
-from tests.children.test_program import begun, lead, pass_time, said, spec, turn
 from tests.shell.minions import until
 from tests.support.virtual import virtual
 
@@ -96,3 +100,83 @@ def test_the_end_of_what_is_left_is_the_end_of_the_run():
         )  # fmt: skip
 
     lead(test, "daemon", "say", "up", "pause", daemon=True)
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_a_few_are_named_and_the_rest_is_counted():
+    def name(pid):
+        return {1: "sh", 2: ""}.get(pid, f"p{pid}")
+
+    assert listed((), name) == ""
+    assert listed((1, 2, 3), name) == "1 sh, 2, 3 p3"
+    assert listed(range(1, 6), name) == "1 sh, 2, 3 p3, 4 p4, 5 p5"
+    assert listed(range(3, 1003), name) == "3 p3, 4 p4, 5 p5, 6 p6, 7 p7 and 995 more"
+
+
+@virtual
+async def test_what_a_main_process_leaves_is_named_before_it_is_ended():
+    spawner = FakeSpawner()
+    spawner.expect("web", descendants=7, stubborn=True)
+    task, p, child = await begun(spec(), spawner)
+    first, *_, last = child.left()[1:6]
+    child.exit(3)
+    await turn()
+    (line,) = p.notes
+    assert line.startswith(f"the main process has ended (exit status 3); ending what it left: {first} fake, ")
+    assert line.endswith(f", {last} fake and 2 more")
+    p.interrupt()
+    await turn()
+    task.cancel()
+    await task
+    assert p.notes[1:] == [line.replace("the main process has ended (exit status 3); ending what it left:", "killing")]
+
+
+@virtual
+async def test_a_main_process_that_is_killed_alone_is_not_named():
+    task, p, child = await begun(spec())
+    task.cancel()
+    await task
+    assert (child.killed, p.notes) == (1, [])
+
+
+@virtual
+async def test_who_leaves_when_asked_is_not_named():
+    spawner = FakeSpawner()
+    spawner.expect("web", descendants=2, stubborn=True)
+    task, p, child = await begun(spec(), spawner)
+    p.interrupt()
+    await turn()
+    assert child.leader_exited.done()
+    assert p.notes == [], "the others have the time that they were given"
+    task.cancel()
+    await task
+    first, second = (f"{child.pid + n} fake" for n in (1, 2))
+    assert p.notes == [f"killing {first}, {second}"]
+
+
+@virtual
+async def test_what_a_daemon_goes_on_as_is_named():
+    task, p, child = await a_daemon(1)
+    assert p.notes == [f"the main process has ended (exit status 0); what it left goes on: {child.pid + 1} fake"]
+    child.descendant_exits()
+    await task
+
+
+def notes(supervisor):
+    return [item.text for item in supervisor.logs.tail(View(("web",), streams=frozenset({"log"})), 50).items]
+
+
+@pytest.mark.row(7)
+def test_real_survivors_stand_in_the_log():
+    async def test(supervisor):
+        await said(supervisor, "up")
+        _, *left = supervisor.spawner.attach("web", 1).left()
+        supervisor.get("web").shutdown()
+        await until(supervisor, supervisor.get("web"), State.STOPPED)
+        killed = [text for text in notes(supervisor) if text.startswith("killing ")]
+        assert len(left) == 1
+        assert killed == [f"killing {left[0]} {Path(sys.executable).name[:15]}"]
+
+    lead(test, "stubborn-child", "say", "up", "pause", stop=StopPolicy((("TERM", 0.2),)))
