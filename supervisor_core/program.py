@@ -48,6 +48,7 @@ def program(spec: WorkerSpec, spawner: Spawner) -> Callable[[Process], Awaitable
                 nice=spec.program.nice,
                 limits=spec.program.limits,
                 tty=spec.program.tty,
+                daemon=spec.daemon,
             )
         )
         return await _Running(spec, p, child).until_empty()

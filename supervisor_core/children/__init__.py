@@ -26,8 +26,12 @@ SHOWN = 5
 
 def make_tag(instance: str, worker: str, run: int) -> str:
     """The word that stands in `TAG`; whatever is in the worker's name, it has no space in it."""
-    name = "".join(c if c.isalnum() or c in "._-[]" else f"%{ord(c):x}" for c in worker)
-    return f"{instance}:{run}:{name}"
+    return f"{instance}:{run}:{plain(worker)}"
+
+
+def plain(name: str) -> str:
+    """A name without spaces, slashes and whatever else means something to somebody; different ones stay different."""
+    return "".join(c if c.isalnum() or c in "._-[]" else f"%{ord(c):x}" for c in name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class LaunchRequest:
 
     The rest says what the program runs as where it differs from us. `user` and `group` are names or numbers; with a
     user, USER, LOGNAME and HOME are set where `environment` lacks them. `limits` are described in `limits.py`. `tty`:
-    a pseudo-terminal is its input and its only output.
+    a pseudo-terminal is its input and its only output. `daemon`: what its main process leaves behind is the run.
     """
 
     worker: str
@@ -90,6 +94,7 @@ class LaunchRequest:
     nice: int | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     tty: bool = False
+    daemon: bool = False
 
 
 class Child(Protocol):

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import marshal
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,17 @@ def _start_becoming(
 
 def _nameless() -> IO[bytes]:
     return open(os.memfd_create("order"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
+
+
+def handle(pid: int) -> int:
+    """A pidfd of a child that was just started; where there is none to be had the child is ended. Raises OSError."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        raise
 
 
 async def hear(loop: asyncio.AbstractEventLoop, fd: int) -> bytes:

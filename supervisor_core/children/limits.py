@@ -56,6 +56,11 @@ def split(limits: Mapping[str, float], controllers: Collection[str] = (), *, roo
     return Parts(tuple(rlimits), files, tuple(said))
 
 
+def needed(limits: Mapping[str, float]) -> set[str]:
+    """The controllers that limits ask for."""
+    return {CONTROLLERS[name] for name, value in limits.items() if name in CONTROLLERS and value != UNLIMITED}
+
+
 def _content(name: str, value: float) -> str:
     limit = "max" if value == UNLIMITED else str(int(value * PERIOD) if name == "cpu" else int(value))
     return f"{limit} {PERIOD}" if name == "cpu" else limit

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
@@ -20,7 +19,8 @@ from ..errors import CannotStart
 from ..flag import post
 from ..logs import LogSink
 from ..memory import MemoryStore
-from . import TAG, Ended, LaunchRequest, birth, limits, listed, openings, procfs, refusals
+from . import TAG, Ended, LaunchRequest, birth, listed, openings, procfs, refusals
+from .cgroup import Group, Groups
 from .forest import Forest
 from .outlets import Outlet, Source, Tap
 from .pump import Pump
@@ -49,24 +49,27 @@ class LocalSpawner:
         self._reaper: Reaper | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._notes: dict[str, bytes] = {}
+        self._groups = Groups(self.instance)
 
     async def spawn(self, request: LaunchRequest) -> "LocalChild":
         """Returns when exec has succeeded; raises `CannotStart`. Can be cancelled only while a child becomes."""
         refusals.check(request)
-        parts = limits.split(request.limits, root=refusals.runs_as_root(request))
         loop = asyncio.get_running_loop()
         forest = self._enter(loop)
+        group, parts = self._groups.prepare(request, root=refusals.runs_as_root(request))
         with contextlib.ExitStack() as undo:
+            if group is not None:
+                undo.callback(self._groups.give_back, group)
             try:
                 outlets, ends = self._pipes(loop, request, undo)
-                pid, report = birth.start(request, ends, parts)
+                pid, report = birth.start(request, ends, parts, () if group is None else (group.entrance,))
                 undo.callback(_close, [] if report is None else [report])
                 _close(ends)  # first, so that a descriptor is free for what comes
-                pidfd = self._pidfd(pid)
+                pidfd = birth.handle(pid) if self._pidfds else None
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 raise refusals.refusal(request, error) from error
             undo.pop_all()
-        child = LocalChild(loop, request, pid, forest, outlets, self._forget)
+        child = LocalChild(loop, request, pid, forest, outlets, group, self._forget)
         self._children.append(child)
         child.watch(pidfd)
         if self._reaper is not None:
@@ -116,6 +119,7 @@ class LocalSpawner:
                 child.let_go()
             if self._subreaper and self._forest is not None:
                 self._forest.reap()
+            self._groups.close()
 
     # ------------------------------------------------------------ inside
 
@@ -156,20 +160,11 @@ class LocalSpawner:
             return Tap(stream, fd, request.output)
         return self._pump.open(request.worker, stream, request.run, fd)
 
-    def _pidfd(self, pid: int) -> int | None:
-        if not self._pidfds:
-            return None
-        try:
-            return os.pidfd_open(pid)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            raise
-
     def _forget(self, child: "LocalChild") -> None:
         if child in self._children:
             self._children.remove(child)
+            if child.group is not None:
+                self._groups.give_back(child.group)
 
 
 class LocalChild:
@@ -182,9 +177,11 @@ class LocalChild:
         pid: int,
         forest: Forest,
         outlets: list[Outlet],
+        group: Group | None,
         over: Callable[["LocalChild"], None],
     ) -> None:
         self.request = request
+        self.group = group
         self.leader_exited: asyncio.Future[Ended] = loop.create_future()
         self.output_ended: asyncio.Future[None] = loop.create_future()
         self.exited: asyncio.Future[Ended] = loop.create_future()
@@ -195,7 +192,7 @@ class LocalChild:
         self._outlets = outlets
         self._open = len(outlets)
         words = request.environment.get(TAG, "").split()
-        self._tree = Tree(forest, pid, words[-1] if words else "", self._emptied)
+        self._tree = Tree(forest, pid, words[-1] if words else "", self._emptied, group)
         self._unwatch: Callable[[], None] | None = None
 
     @property
@@ -273,7 +270,7 @@ class LocalChild:
             return
         for outlet in self._outlets:
             outlet.drain()
-        self.leader_exited.set_result(ended)
+        self.leader_exited.set_result(self._tree.explained(ended))
         self._tree.leader_ended()
         reap()
         self._tree.leader_reaped()

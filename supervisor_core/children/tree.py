@@ -8,9 +8,10 @@ orphan is put at the end of its new parent's list of children before its old par
 Trees are ended in rounds: stop all, so that nobody forks, then kill all, and again when they are gone, until none is
 found.
 
-Known wart: what leaves session and group, is orphaned, and empties its environment before anybody looked cannot be
-told from a stranger; a control group can (the place for it is `Tree.members` and `Tree.slay`). Without /proc only the
-leader's process group is known.
+A run that has a control group is all that is in it, too, and the kernel ends that at one stroke.
+
+Known wart: without one, what leaves session and group, is orphaned, and empties its environment before anybody looked
+cannot be told from a stranger. Without /proc only the leader's process group is known.
 """
 
 import contextlib
@@ -21,7 +22,8 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import procfs
+from . import Ended, procfs
+from .cgroup import Group
 from .forest import Forest, Undo
 from .procfs import Proc
 
@@ -38,12 +40,15 @@ class _Seen:
 class Tree:
     """The processes of one run, whose leader was just started; `emptied` is called once, when none is left."""
 
-    def __init__(self, forest: Forest, leader: int, tag: str, emptied: Callable[[], None]) -> None:
+    def __init__(
+        self, forest: Forest, leader: int, tag: str, emptied: Callable[[], None], group: Group | None = None
+    ) -> None:
         self._forest = forest
         self._leader = leader
         self._start = forest.enter(leader)
         self._tag = tag
         self._emptied = emptied
+        self._group = group
         self._leader_gone = False
         self._reaped = False
         self._session_lives = True
@@ -78,6 +83,8 @@ class Tree:
         """Begins to end it; goes on by itself until it is empty."""
         if not self.empty:
             self._killing = True
+            if self._group is not None:
+                self._group.kill()
             self._forest.strike(self)
 
     def leader_ended(self) -> None:
@@ -89,6 +96,13 @@ class Tree:
         """Its number may be given to a stranger, once nobody of its session or group is left."""
         self._reaped = True
         self._forest.leaders.discard(self._leader)
+
+    def explained(self, ended: Ended) -> Ended:
+        """Its leader's end; with a word about memory if that is what its control group says, and it was not us."""
+        was_killed = ended.signal == signal.SIGKILL or ended.code == 128 + signal.SIGKILL  # the leader, or its shell's
+        if self._killing or not was_killed or self._group is None or not self._group.out_of_memory():
+            return ended
+        return Ended(ended.code, ended.signal, f"{ended}, likely out of memory: the kernel ended some of it for that")
 
     def check(self) -> None:
         """Proves that it is empty and says so, or watches what is left."""
@@ -115,6 +129,8 @@ class Tree:
             self._seen.setdefault(proc.pid, _Seen(proc.start))
             _send(proc, signal.SIGKILL)
         self._held.clear()
+        if self._group is not None:
+            self._group.kill()
         self._watch(self._left())
 
     def close(self) -> None:
@@ -136,6 +152,7 @@ class Tree:
         ended: set[int] = set()
         todo: list[tuple[int, int]] = [] if self._leader_gone else [(self._leader, 0)]
         todo += [(pid, seen.start) for pid, seen in self._seen.items()]
+        todo += [(pid, 0) for pid in self._group.members()] if self._group is not None else []
         todo += self._forest.orphans(*self._keys()).items()
         for pid, start in todo:
             proc = None if pid in found else procfs.read(pid)

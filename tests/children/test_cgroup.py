@@ -1,0 +1,245 @@
+"""Control groups of runs: the real ones where we may make some, and a folder that looks like them for the rest.
+
+Only membership, killing and tidying need the kernel; limits and what it says of memory are files.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supervisor_core.children import Ended, LaunchRequest
+from supervisor_core.children.cgroup import PREFIX, Group, Groups, own_group, sweep
+from supervisor_core.children.forest import Forest
+from supervisor_core.children.local import LocalSpawner
+from supervisor_core.children.tree import Tree
+from tests.children.rigs import ZOO, Heard, alive, zoo
+
+
+@pytest.fixture
+def base():
+    """Our own group's folder, in which we may make others."""
+    try:
+        folder = own_group()
+        (folder / "quarterdeck.test").mkdir()
+        (folder / "quarterdeck.test").rmdir()
+    except OSError as error:
+        pytest.skip(f"no control groups can be made here: {error}")
+    return folder
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """A folder like a group's that has all controllers."""
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu memory pids\n")
+    return tmp_path
+
+
+def request(**changes):
+    fields = {"worker": "web", "run": 1, "argv": zoo("pause"), "environment": {}}
+    return LaunchRequest(**fields | changes)
+
+
+def ours(base, groups):
+    return sorted(path.name for path in base.glob(f"{groups._name}/*") if path.is_dir())
+
+
+# ---------------------------------------------------------------- limits: files
+
+
+def test_limits_are_written_where_the_controllers_are(fake):
+    groups = Groups("me", fake)
+    limits = {"memory": 2**30, "cpu": 1.5, "pids": -1, "nofile": 64}
+    group, parts = groups.prepare(request(worker="a/b", run=7, limits=limits), root=True)
+    assert group.path == fake / "quarterdeck-me" / "a%2fb.7"
+    assert group.entrance == f"{group.path}/cgroup.procs"
+    assert (group.path / "memory.max").read_text() == str(2**30)
+    assert (group.path / "cpu.max").read_text() == "150000 100000"
+    assert not (group.path / "pids.max").exists(), "it has no limit, so nobody asked for the controller"
+    assert [name for name, _, _ in parts.rlimits] == ["pids", "nofile"]
+    assert parts.said == ()
+    enabled = {(folder / "cgroup.subtree_control").read_text() for folder in (fake, fake / "quarterdeck-me")}
+    assert enabled <= {"+memory", "+cpu"}
+    groups.close()
+
+
+def test_a_controller_that_is_not_there_is_told_of(fake):
+    (fake / "cgroup.controllers").write_text("pids\n")
+    groups = Groups("me", fake)
+    group, parts = groups.prepare(request(limits={"memory": 2**30, "pids": 9}), root=True)
+    assert (group.path / "pids.max").read_text() == "9"
+    assert [name for name, _, _ in parts.rlimits] == ["memory"]
+    assert [said.split(":")[0] for said in parts.said] == ["limits.memory"]
+    groups.close()
+
+
+@pytest.mark.parametrize("trouble", ["no controller", "not enabled", "no folder", "not taken"])
+def test_limits_without_a_group_are_what_they_are_everywhere(fake, monkeypatch, trouble):
+    if trouble == "no controller":
+        (fake / "cgroup.controllers").write_text("\n")
+    elif trouble == "not enabled":
+        (fake / "cgroup.subtree_control").mkdir()  # stands for EBUSY: there are processes in our own group
+    elif trouble == "not taken":
+        monkeypatch.setattr(Group, "limit", lambda *_: os.listdir(fake / "missing"))
+    else:
+        fake = fake / "missing"
+    groups = Groups("me", fake)
+    group, parts = groups.prepare(request(limits={"memory": 2**30}), root=True)
+    assert group is None
+    assert [name for name, _, _ in parts.rlimits] == ["memory"]
+    assert len(parts.said) == 1
+    groups.close()
+
+
+def test_a_run_that_needs_none_gets_none(fake):
+    groups = Groups("me", fake)
+    for limits in ({}, {"nofile": 64}, {"memory": -1}):
+        assert groups.prepare(request(limits=limits), root=True)[0] is None
+    assert not list(fake.glob(PREFIX + "*"))
+
+
+def test_names_that_are_taken_by_survivors_are_passed_over(fake):
+    groups = Groups("me", fake)
+    paths = [groups.prepare(request(daemon=True), root=True)[0].path.name for _ in range(3)]
+    assert paths == ["web.1", "web.1.2", "web.1.3"]
+    groups.close()
+
+
+# ---------------------------------------------------------------- evidence
+
+
+EVENTS = "low 0\nhigh 0\nmax 12\noom 3\noom_kill {}\noom_group_kill 0\n"
+
+
+def explained(folder, ended, *, ours=False):
+    forest = Forest(lambda *_: lambda: None, lambda *_: lambda: None, lambda call: None)
+    tree = Tree(forest, os.getpid(), "", lambda: None, Group(folder, {"memory"}))
+    tree._killing = ours
+    return str(tree.explained(ended))
+
+
+@pytest.mark.row(28)
+def test_out_of_memory_is_said_on_evidence_only(tmp_path):
+    killed, memory = Ended(signal=signal.SIGKILL), ", likely out of memory: the kernel ended some of it for that"
+    assert explained(tmp_path, killed) == "killed by SIGKILL", "nobody accounts for memory"
+    (tmp_path / "memory.events").write_text(EVENTS.format(0))
+    assert explained(tmp_path, killed) == "killed by SIGKILL", "the kernel ended none of it"
+    (tmp_path / "memory.events").write_text(EVENTS.format(1))
+    assert explained(tmp_path, killed) == "killed by SIGKILL" + memory
+    assert explained(tmp_path, Ended(code=137)) == "exit status 137" + memory
+    assert explained(tmp_path, killed, ours=True) == "killed by SIGKILL"
+    for other in (Ended(code=0), Ended(code=1), Ended(signal=signal.SIGTERM)):
+        assert explained(tmp_path, other) == str(other)
+
+
+# ---------------------------------------------------------------- the kernel's groups
+
+
+def test_no_folder_where_there_are_no_groups(monkeypatch):
+    lines = {
+        "/proc/self/cgroup": ["4:memory:/", "0::/../other"],
+        "/proc/self/mountinfo": ["30 2 0:1 / /sys rw - cgroup2 x rw"],
+    }
+    monkeypatch.setattr("supervisor_core.children.cgroup._lines", lambda path: iter(lines[path]))
+    with pytest.raises(FileNotFoundError):
+        own_group()
+    lines["/proc/self/cgroup"][1] = "0::/pod/app"
+    assert own_group() == Path("/sys/pod/app")
+    lines["/proc/self/mountinfo"][:] = ["30 2 0:1 /pod /cg rw - cgroup2 x rw"]
+    assert own_group() == Path("/cg/app"), "mounted from there on"
+
+
+async def up(spawner, heard, *words, **changes):
+    environment = {"PATH": os.environ["PATH"], "QD_TEST_SESSION": os.environ.get("QD_TEST_SESSION", "")}
+    child = await spawner.spawn(
+        request(argv=zoo(*words, "say", "up", "pause"), environment=environment, output=heard, **changes)
+    )
+    await heard.until("up")
+    return child
+
+
+@pytest.mark.row(10)
+def test_a_daemon_that_forgets_whose_it_is_belongs_to_its_group(base):
+    async def main():
+        spawner, heard = LocalSpawner(), Heard()
+        child = await up(spawner, heard, "daemon", daemon=True)  # no tag in its environment, another session
+        await child.leader_exited
+        assert ours(base, spawner._groups) == ["web.1"]
+        (left,) = child.left()
+        assert child.group.members() == [left]
+        child.kill_tree()
+        assert await child.exited == Ended(code=0)
+        assert not alive(left)
+        assert ours(base, spawner._groups) == []
+        await spawner.aclose()
+        assert not (base / spawner._groups._name).exists()
+
+    asyncio.run(main())
+
+
+def test_a_kill_ends_all_of_a_group_at_one_stroke(base):
+    async def main():
+        spawner, heard = LocalSpawner(), Heard()
+        child = await up(spawner, heard, "stubborn-child", "escapee", "child", daemon=True)
+        left = child.left()
+        assert sorted(child.group.members()) == sorted(left)
+        assert len(left) == 4
+        child._tree._forest.strike = lambda tree: None  # only the kernel's own way is left
+        child.kill_tree()
+        assert (await child.exited).signal == signal.SIGKILL
+        assert not any(map(alive, left))
+        await spawner.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_start_that_fails_leaves_no_group(base):
+    async def main():
+        spawner = LocalSpawner()
+        for argv in (("/missing",), ("/",)):
+            with pytest.raises(Exception, match=r"missing|directory"):
+                await spawner.spawn(request(argv=argv, daemon=True))
+        assert ours(base, spawner._groups) == []
+        await spawner.aclose()
+        assert not (base / spawner._groups._name).exists()
+
+    asyncio.run(main())
+
+
+CRASHES = """
+import os, sys
+from supervisor_core.children import LaunchRequest
+from supervisor_core.children.cgroup import Groups
+groups = Groups("crashed")
+for run in 1, 2:
+    group, _ = groups.prepare(LaunchRequest("web", run, ("x",), {}, daemon=True), root=True)
+    if run == 1:
+        open(group.entrance, "w").write(sys.argv[1])
+print(group.path, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_groups_of_a_crashed_instance_go_and_those_of_a_living_one_stay(base):
+    held = subprocess.Popen([sys.executable, "-I", "-S", ZOO, "pause"], env=dict(os.environ))
+    with subprocess.Popen(
+        [sys.executable, "-c", CRASHES, str(held.pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        second = Path(owner.stdout.readline().strip())
+        home = second.parent
+        sweep(base)
+        assert second.exists(), "its owner lives"
+        owner.kill()
+    sweep(base)
+    assert not second.exists()
+    assert [path.name for path in home.iterdir() if path.is_dir()] == ["web.1"], "somebody is in it"
+    survivors = Group(home / "web.1", ())
+    assert survivors.members() == [held.pid]
+    survivors.kill()
+    held.wait()
+    sweep(base)
+    assert not home.exists()
