@@ -152,10 +152,15 @@ def test_the_end_of_a_session_asks_to_sign_in(service: Service, watched: Watched
 
 def test_a_click_is_pending_at_once_and_the_stream_says_the_truth(service: Service, watched: Watched) -> None:
     page = watched.open("/")
-    page.route("**/api/v1/workers/*/restart*", lambda route: page.wait_for_timeout(150) or route.continue_())
-    row(page, "web").get_by_role("button", name="Restart web").click()
+    asked: list[Any] = []
+    page.route("**/api/v1/workers/*/restart*", lambda route: asked.append(route))
+    with page.expect_request("**/api/v1/workers/*/restart*"):
+        row(page, "web").get_by_role("button", name="Restart web").click()
+    # The service does not know yet, so this is the page alone.
     expect(row(page, "web").locator("[data-part=asked]")).to_have_text("restart asked…", timeout=100)
-    expect(state(page, "web")).to_have_text("running", timeout=50)
+    expect(state(page, "web")).to_have_text("running")
+    (route,) = asked
+    route.continue_()
     expect(state(page, "web")).to_have_text("stopping")
     expect(row(page, "web").locator("[data-part=asked]")).to_have_text("")
     service.call(service.host.end, "web", None, 15)
@@ -224,6 +229,7 @@ def test_the_filter_is_in_the_address(service: Service, watched: Watched) -> Non
     expect(page.locator(".group > .row:visible")).to_have_count(1)
     assert page.url.endswith("/?q=run+we")
     page.reload()
+    page.wait_for_selector("#pill[data-state=live]")  # the rows come filtered; what follows needs the script
     expect(page.locator(".group > .row:visible")).to_have_count(1)
     page.get_by_role("searchbox").fill("nobody")
     expect(page.locator("#none")).to_contain_text("No worker matches “nobody”. 9 hidden.")

@@ -125,6 +125,8 @@ def test_restart_with_an_empty_post_while_the_page_looks_on(running: Running, br
         for step in zip(*whole, strict=True):
             assert median(ms for _, ms in step) < 100
         page.get_by_role("link", name="web").click()
+        page.wait_for_url("**/workers/web")
+        page.wait_for_selector("#pill[data-state=live]")  # the lines come with the page, what happens now does not
         expect(page.locator(".line .text", has_text=re.compile("^run 4$"))).to_be_visible()
         left_at = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
