@@ -74,14 +74,15 @@ async def headless(supervisor):
 @pytest.mark.row(10)
 def test_a_daemon_runs_on_without_its_main_process_until_it_is_stopped():
     async def test(supervisor):
-        (left,) = await headless(supervisor)
+        left = await headless(supervisor)
         await until(supervisor, supervisor.get("web"), State.RUNNING)
         status = supervisor.status("web")
-        assert (status.ready, status.leader_gone, status.last_exit.code) == (True, 1, 0)
-        assert alive(left)
+        assert (status.ready, status.last_exit.code) == (True, 0)
+        assert status.leader_gone >= 1, "one more, perhaps, that only helped to get away"
+        assert any(map(alive, left))
         supervisor.get("web").shutdown()
         await until(supervisor, supervisor.get("web"), State.STOPPED)
-        assert not alive(left)
+        assert not any(map(alive, left))
         assert supervisor.status("web").last_exit.by == "library"
 
     lead(test, "daemon", "say", "up", "pause", daemon=True)
@@ -90,10 +91,10 @@ def test_a_daemon_runs_on_without_its_main_process_until_it_is_stopped():
 @pytest.mark.row(10)
 def test_the_end_of_what_is_left_is_the_end_of_the_run():
     async def test(supervisor):
-        (left,) = await headless(supervisor)
+        left = await headless(supervisor)
         supervisor.tell(Signal("web", "USR1"))
         await until(supervisor, supervisor.get("web"), State.DONE)
-        assert not alive(left)
+        assert not any(map(alive, left))
         exit = supervisor.status("web").last_exit
         assert (exit.code, exit.reason) == (
             0, "nothing of it is left; its main process had gone before (exit 0)",
