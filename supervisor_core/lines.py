@@ -74,12 +74,15 @@ Item = Line | Gap | RunMark
 class View:
     """Which lines: of these workers, of these streams, that `match` accepts (every one without it).
 
-    `match` is asked for some lines at once; it may block, so a call with it belongs into a thread.
+    `match` is asked for some lines at once; it may block, so a call with it belongs into a thread. `words` (in lower
+    case) say of it that it accepts no line without them in its text, less colours and capitals: such lines may be
+    passed over unasked.
     """
 
     workers: tuple[str, ...]
     streams: frozenset[str] = frozenset({"out", "err", "log"})
     match: Callable[[Sequence[Line]], Sequence[bool]] | None = None
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,13 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """Lines that the filter cannot accept were passed over, up to and with that of this key."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
     """`last` is the key of the last item looked at, hidden ones included, or None; `hid` says that some were."""
 
@@ -39,7 +46,7 @@ class Merged:
 
 
 def merge(
-    sources: Sequence[Iterable[Item]],
+    sources: Sequence[Iterable[Item | Passed]],
     limit: int,
     match: Match | None,
     cost: Cost,
@@ -55,7 +62,7 @@ def merge(
         if lines >= limit or hidden >= HIDDEN_BUDGET or (last is not None and spent > READ_BUDGET):
             return Merged(items, last, more=True, hid=hidden > 0)
         last = item.key
-        if not shown:
+        if not shown or isinstance(item, Passed):
             hidden += 1
             continue
         lines += isinstance(item, Line)
@@ -63,7 +70,9 @@ def merge(
     return Merged(items, last, more=False, hid=hidden > 0)
 
 
-def _judged(merged: Iterable[Item], match: Match | None, cost: Cost) -> Iterator[tuple[Item, bool, int]]:
+def _judged(
+    merged: Iterable[Item | Passed], match: Match | None, cost: Cost
+) -> Iterator[tuple[Item | Passed, bool, int]]:
     """The items, with whether each is shown and what had been spent when it came."""
     if match is None:
         for item in merged:
@@ -77,8 +86,8 @@ def _judged(merged: Iterable[Item], match: Match | None, cost: Cost) -> Iterator
         size = min(2 * size, LAST_BATCH)
 
 
-def _batch(source: Iterator[Item], size: int, cost: Cost) -> list[tuple[Item, int]]:
-    batch: list[tuple[Item, int]] = []
+def _batch(source: Iterator[Item | Passed], size: int, cost: Cost) -> list[tuple[Item | Passed, int]]:
+    batch: list[tuple[Item | Passed, int]] = []
     while len(batch) < size and cost.spent <= READ_BUDGET:
         item = next(source, None)
         if item is None:

@@ -96,7 +96,7 @@ async def _opened(call: Call, what: Asked, seconds: float | None) -> tuple[Asked
         raise bad_query(printable(str(error))) from None
     except (TooManySearches, QueryTooSlow) as error:
         raise _refused(error) from None
-    return replace(what, view=replace(what.view, match=search)), search
+    return replace(what, view=replace(what.view, match=search, words=what.query.wanted)), search
 
 
 def _refused(error: TooManySearches | QueryTooSlow) -> Problem:
@@ -168,7 +168,7 @@ async def _page(store: LogStore, view: View, params: Params, limit: int) -> Page
 
 def _with_neighbours(store: LogStore, view: View, found: tuple[Item, ...], count: int) -> list[tuple[Line, bool]]:
     """The lines found and up to `count` before and after each, in order, each once."""
-    everything = replace(view, match=None)
+    everything = replace(view, match=None, words=())
     lines: dict[str, tuple[Line, bool]] = {}
     for item in found:
         if isinstance(item, Line) and item.key is not None:

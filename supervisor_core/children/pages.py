@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ..lines import FULL, Histogram, Item, Line, Page, View, make_key, marks_stream, parse_key
-from ..merge import Cost, Merged, merge
+from ..merge import Cost, Merged, Passed, merge
+from ..needles import Needles
 from .files import Folders, StreamFiles
 from .histogram import count_lines
 from .index import Vanished
@@ -90,7 +91,10 @@ class _Reading:
         self._cost = Cost()
         self._streams = [files for files in streams if files.bases]
         marks = marks_stream(view.streams)
-        self.readers = [StreamReader(f, watermark, self._cost, marks=f.stream == marks) for f in self._streams]
+        needles = Needles(view.words) if view.match else None
+        self.readers = [
+            StreamReader(f, watermark, self._cost, marks=f.stream == marks, needles=needles) for f in self._streams
+        ]
 
     def __enter__(self) -> "_Reading":
         return self
@@ -99,7 +103,7 @@ class _Reading:
         for reader in self.readers:
             reader.release()
 
-    def merge(self, sources: Iterable[Iterable[Item]], limit: int, *, backward: bool = False) -> Merged:
+    def merge(self, sources: Iterable[Iterable[Item | Passed]], limit: int, *, backward: bool = False) -> Merged:
         return merge(list(sources), limit, self._view.match, self._cost, backward=backward)
 
     def end(self, items: list[Item], hid: bool, key: str, *, first: str | None = None, more: bool = False) -> Page:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supervisor_core import lines as lines_module
+from supervisor_core.children import places as places_module
 from supervisor_core.children import reader as reader_module
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.lines import Line, View, text_of
@@ -156,6 +157,7 @@ def test_lines_without_end_are_cut_at_the_same_places_from_wherever_one_reads(
 ) -> None:
     monkeypatch.setattr(lines_module, "GRID", grid)
     monkeypatch.setattr(reader_module, "GRID", grid)
+    monkeypatch.setattr(places_module, "GRID", grid)
     files_round_trip(steps, segment, grid)
 
 
