@@ -22,7 +22,7 @@ from ..memory import MemoryStore
 from . import TAG, Ended, LaunchRequest, birth, listed, openings, procfs, refusals
 from .cgroup import Group, Groups
 from .forest import Forest
-from .outlets import Outlet, Source, Tap
+from .outlets import Gate, Outlet, Source, Tap
 from .pump import Pump
 from .reaper import Reaper
 from .tree import Tree
@@ -47,7 +47,7 @@ class LocalSpawner:
         self._children: list[LocalChild] = []
         self._forest: Forest | None = None
         self._reaper: Reaper | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._gate: Gate | None = None
         self._notes: dict[str, bytes] = {}
         self._groups = Groups(self.instance)
 
@@ -55,13 +55,13 @@ class LocalSpawner:
         """Returns when exec has succeeded; raises `CannotStart`. Can be cancelled only while a child becomes."""
         refusals.check(request)
         loop = asyncio.get_running_loop()
-        forest = self._enter(loop)
+        forest, gate = self._enter(loop)
         group, parts = self._groups.prepare(request, root=refusals.runs_as_root(request))
         with contextlib.ExitStack() as undo:
             if group is not None:
                 undo.callback(self._groups.give_back, group)
             try:
-                outlets, ends = self._pipes(loop, request, undo)
+                outlets, ends = self._pipes(gate, request, undo)
                 pid, report = birth.start(request, ends, parts, () if group is None else (group.entrance,))
                 undo.callback(_close, [] if report is None else [report])
                 _close(ends)  # first, so that a descriptor is free for what comes
@@ -123,10 +123,10 @@ class LocalSpawner:
 
     # ------------------------------------------------------------ inside
 
-    def _enter(self, loop: asyncio.AbstractEventLoop) -> Forest:
+    def _enter(self, loop: asyncio.AbstractEventLoop) -> tuple[Forest, Gate]:
         """Belongs to this loop from now on."""
-        if self._forest is None or self._loop is not loop:
-            self._loop = loop
+        if self._forest is None or self._gate is None or self._gate.loop is not loop:
+            self._gate = Gate(loop)
             self._forest = Forest(
                 lambda fd, call: birth.watch(loop, fd, call),
                 lambda seconds, call: loop.call_later(seconds, call).cancel,
@@ -135,11 +135,9 @@ class LocalSpawner:
                 pidfds=self._pidfds,
             )
             self._reaper = Reaper(loop, self._forest.reap) if self._subreaper else None
-        return self._forest
+        return self._forest, self._gate
 
-    def _pipes(
-        self, loop: asyncio.AbstractEventLoop, request: LaunchRequest, undo: contextlib.ExitStack
-    ) -> tuple[list[Outlet], list[int]]:
+    def _pipes(self, gate: Gate, request: LaunchRequest, undo: contextlib.ExitStack) -> tuple[list[Outlet], list[int]]:
         """Opens where the output goes before the program can write any; gives the writing ends too."""
         ends: list[int] = []
         undo.callback(_close, ends)
@@ -148,7 +146,7 @@ class LocalSpawner:
             reading, writing = openings.open_output(request)
             ends.append(writing)
             try:
-                outlets.append(Outlet(loop, self._source(request, stream, reading)))
+                outlets.append(Outlet(gate, self._source(request, stream, reading)))
             except OSError as error:
                 os.close(reading)
                 raise CannotStart(f"the log of {request.worker} cannot be opened: {error}", permanent=False) from error

@@ -1,13 +1,14 @@
 """The reading ends of one run's pipes, driven by an event loop: when to move bytes, and when to give a pipe up.
 
-A callback makes one bounded move, so that a thousand workers share the loop fairly; the bytes themselves go
-through `pump.Channel` to a log store, or through a `Tap` to a callback, never through policy. The source says whether
-readiness or a timer calls next.
+A callback makes one bounded move, and a turn of the loop makes a handful of them (`Gate`), so that flooding workers
+hold up neither each other nor what else the loop has to do. The bytes themselves go through `pump.Channel` to a log
+store, or through a `Tap` to a callback, never through policy. The source says whether readiness or a timer calls next.
 
 Known wart: while a store cannot take bytes the timer asks again, since no event says that a disk has room.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import select
@@ -21,6 +22,9 @@ DRAIN = 16
 """Moves that empty a pipe at the end of its main writer; others may go on writing meanwhile."""
 
 READ = 64 * 1024
+
+HANDFUL = 8
+"""Moves of all pipes together in one turn of the loop, half a millisecond: no longer waits who ended or is started."""
 
 
 class Source(Protocol):
@@ -78,11 +82,46 @@ class Tap:
         self._output(self._stream, b"")
 
 
+class Gate:
+    """Lets a handful of the readable pipes through in each turn of the loop, by turns (the kernel keeps the order)."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._epoll: select.epoll | None = None
+        self._calls: dict[int, Callable[[], None]] = {}
+
+    def watch(self, fd: int, call: Callable[[], None]) -> None:
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self.loop.add_reader(self._epoll.fileno(), self._let_through)
+        self._calls[fd] = call
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """Also for a descriptor that has just been closed. Nothing is held once nothing is watched."""
+        assert self._epoll is not None
+        del self._calls[fd]
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(fd)
+        if not self._calls:
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self._epoll.fileno())
+            self._epoll.close()
+            self._epoll = None
+
+    def _let_through(self) -> None:
+        assert self._epoll is not None
+        for fd, _ in self._epoll.poll(0, HANDFUL):
+            call = self._calls.get(fd)
+            if call is not None:  # else it ended in this very turn
+                call()
+
+
 class Outlet:
     """One source in a loop, from `begin` to its end, of which `ended` is told once."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, source: Source) -> None:
-        self._loop = loop
+    def __init__(self, gate: Gate, source: Source) -> None:
+        self._gate = gate
         self._source = source
         self._fd = source.fd
         self._ended: Callable[[], None] | None = None
@@ -122,22 +161,22 @@ class Outlet:
             self._end()
         elif self._source.pause >= 0:
             self._unwatch()
-            self._timer = self._loop.call_later(self._source.pause, self._move)
+            self._timer = self._gate.loop.call_later(self._source.pause, self._move)
         elif not self._watched:
             self._unwatch()
             self._watch()
 
     def _watch(self) -> None:
         self._watched = True
-        self._loop.add_reader(self._fd, self._move)
+        self._gate.watch(self._fd, self._move)
 
     def _unwatch(self) -> None:
         """At once after the end too: the number may be given out again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._watched and not self._loop.is_closed():
-            self._loop.remove_reader(self._fd)
+        if self._watched:
+            self._gate.unwatch(self._fd)
         self._watched = False
 
     def _end(self) -> None:

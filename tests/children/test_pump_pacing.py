@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from supervisor_core.children import pump as pump_module
-from supervisor_core.children.outlets import Outlet
+from supervisor_core.children.outlets import Gate, Outlet
 from supervisor_core.children.pacing import FULL, GROW, LARGE, MANY, MOST, MOVE, PAUSE, READY, ROW, SMALL, Pace
 from supervisor_core.children.pump import Pump
 from supervisor_core.lines import View
@@ -191,7 +191,7 @@ async def test_a_paced_pipe_is_looked_at_every_two_milliseconds_and_a_quiet_one_
     worker = Worker(Pump(store, loop.time))
     moves = Moves(worker)
     ended = asyncio.Event()
-    Outlet(loop, worker.channel).begin(ended.set)
+    Outlet(Gate(loop), worker.channel).begin(ended.set)
     for _ in range(MANY):
         await moves.after(b"x\n")
     assert worker.channel.pause == PAUSE
