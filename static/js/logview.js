@@ -86,7 +86,7 @@ export class LogView {
     const moved = data.origin - this.origin;
     this.newSince += Math.max(0, data.end - this.end);
     this.end = data.end;
-    if (moved) return this.ask();
+    if (moved || !this.started) return this.ask();
     this.total = data.total;
     this.sheet.style.height = `${Math.min(TALLEST, this.total * ROW)}px`;
   }
@@ -94,6 +94,8 @@ export class LogView {
   /** @param {any} data */
   rows(data) {
     if (data.seq !== this.seq || this.paused && data.follow) return;
+    // Nothing has come yet: the lines that came with the page stay.
+    if (!this.started && !data.rows.length) return this.say(data);
     const was = this.origin;
     this.origin = data.origin;
     this.total = data.total;
@@ -153,7 +155,7 @@ export class LogView {
   /** @param {{lines: number, gaps: number}} data */
   say({ lines, gaps }) {
     const state = this.paused ? "Paused" : this.follow ? "Following" : "Not following";
-    const parts = [state, `${lines.toLocaleString("en")} lines`, gaps ? `${gaps} ${gaps === 1 ? "gap" : "gaps"}` : ""];
+    const parts = [state, this.started ? `${lines.toLocaleString("en")} lines` : "", gaps ? `${gaps} ${gaps === 1 ? "gap" : "gaps"}` : ""];
     setText(must('[data-log="said"]'), parts.filter(Boolean).join(" · "));
     must('[data-log="follow"]').setAttribute("aria-pressed", String(this.follow && !this.paused));
     const pause = must('[data-log="pause"]');

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from supervisor_core.logs import MemoryStore
@@ -269,3 +270,24 @@ def test_a_flood_does_not_delay_a_state(service: Service, watched: Watched) -> N
 
 def page_time() -> float:
     return time.time() * 1000
+
+
+@pytest.mark.parametrize(("key", "then"), [("", "Following"), ("Home", "Not following")], ids=["reading", "gone up"])
+def test_lines_that_came_with_the_page_stay_while_its_stream_cannot_be_had(
+    service: Service, watched: Watched, key: str, then: str
+) -> None:
+    write(service, "db", 0, 5)
+    context = watched.context()
+    context.route("**/logs/stream?*", lambda route: route.abort())
+    page = context.new_page()
+    page.goto(service.url + "/workers/db")
+    expect(page.locator("[data-log=stream]")).to_contain_text("log stream lost")
+    expect(line(page, "line 4")).to_be_visible()
+    expect(page.locator(".empty")).to_have_count(0)
+    if key:
+        page.keyboard.press(key)
+    expect(page.locator("[data-log=said]")).to_have_text(then)
+    context.unroute_all()
+    write(service, "db", 5, 6)
+    expect(line(page, "line 5")).to_be_visible()
+    expect(page.locator("[data-log=said]")).to_have_text(f"{then} · 6 lines")
