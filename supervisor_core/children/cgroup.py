@@ -6,7 +6,8 @@ owner's groups from those of one that crashed. No event loop, no policy. A group
 `limits.py` says what is missing, and a tree is known by its parents, sessions and tags as everywhere.
 
 Known wart: the kernel shares out memory and processes only below groups that hold no process themselves, and our own
-holds us, unless it is the root or everybody was moved. Then a group knows and ends its members, and limits nothing.
+holds us, unless it is the root or our parent was given to us (systemd: `Delegate=yes` and `DelegateSubgroup=`). Without
+that a group knows and ends its members, and limits nothing.
 """
 
 import contextlib
@@ -119,7 +120,7 @@ class Groups:
 
     def _make(self, request: LaunchRequest, wanted: set[str]) -> Group | None:
         try:
-            base = self._base or own_group()
+            base = self._base or ground(own_group())
             there = wanted & set((base / "cgroup.controllers").read_text().split())
             if not (there or request.daemon):
                 return None
@@ -188,6 +189,20 @@ def own_group() -> Path:
         if after.split()[0] == "cgroup2" and Path(group).is_relative_to(root):
             return Path(place) / Path(group).relative_to(root)
     raise FileNotFoundError("no control groups of version 2 are mounted")
+
+
+def ground(own: Path) -> Path:
+    """Where groups are made: in our own one, or beside it where whoever started us left us the one around it."""
+    return own.parent if _delegated(own.parent) and not _delegated(own) else own
+
+
+def _delegated(group: Path) -> bool:
+    """Whether systemd, or somebody who knows its ways, wrote on it that it is its processes' to divide."""
+    for name in ("user.delegate", "trusted.delegate"):
+        with contextlib.suppress(AttributeError, OSError):
+            if os.getxattr(group, name) == b"1":
+                return True
+    return False
 
 
 def sweep(base: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_core.children import Ended, LaunchRequest
-from supervisor_core.children.cgroup import PREFIX, Group, Groups, own_group, sweep
+from supervisor_core.children.cgroup import PREFIX, Group, Groups, ground, own_group, sweep
 from supervisor_core.children.forest import Forest
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.children.tree import Tree
@@ -154,6 +154,17 @@ def test_no_folder_where_there_are_no_groups(monkeypatch):
     assert own_group() == Path("/sys/pod/app")
     lines["/proc/self/mountinfo"][:] = ["30 2 0:1 /pod /cg rw - cgroup2 x rw"]
     assert own_group() == Path("/cg/app"), "mounted from there on"
+
+
+def test_a_group_that_was_left_to_us_is_the_ground(base):
+    own = base / "service"
+    own.mkdir()
+    assert ground(own) == own
+    os.setxattr(base, "user.delegate", b"1")
+    assert ground(own) == base, "a service in a group below the one that it may divide"
+    os.setxattr(own, "user.delegate", b"1")
+    assert ground(own) == own
+    own.rmdir()
 
 
 async def up(spawner, heard, *words, **changes):
