@@ -231,5 +231,6 @@ def test_a_refusal_leaves_the_store_as_it_was():
         with pytest.raises(CannotStart):
             await spawner.spawn(LaunchRequest("w", 1, ("true",), {}, user="no-such"))
         assert spawner.live() == []
+        assert spawner.store.tail(View(("w",)), 9).items == ()
 
     asyncio.run(main())
