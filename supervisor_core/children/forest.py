@@ -26,6 +26,9 @@ Soon = Callable[[Callable[[], None]], object]
 PASSES = 50
 """How often a round looks for those that were forked meanwhile before it kills what it has."""
 
+TRIES = 20
+"""How often a look begins again because somebody ended during it, who may have left a child."""
+
 
 class Orphan(NamedTuple):
     """One that was adopted: `keys` are ("session", id), ("group", id) and a ("tag", text) for each run it names.
@@ -65,6 +68,7 @@ class Forest:
         self._known: dict[int, Orphan] = {}
         self._dead: set[int] = set()
         self._index: dict[object, list[tuple[int, int]]] = {}
+        self.complete = True
         self._looked = False
         self._looked_this_turn = False
         self._struck: list[Struck] = []
@@ -83,7 +87,10 @@ class Forest:
         self._looked = False
 
     def orphans(self, *keys: object) -> dict[int, int]:
-        """Those with one of these keys, see `Orphan`, and their starts. Some may have ended since the look."""
+        """Those with one of these keys, see `Orphan`, and their starts, the youngest first.
+
+        Some may have ended since the look. `complete` says whether nobody was missed who was there before it.
+        """
         if not self._looked:
             self._look()
             self._looked = True
@@ -115,12 +122,24 @@ class Forest:
     # ------------------------------------------------------------ orphans
 
     def reap(self) -> None:
-        """Collects orphans that have ended. Only for a subreaper, whose own other children stay in its session."""
+        """Collects orphans that have ended. Only for a subreaper, whose own other children stay in its session.
+
+        It asks who has ended, and looks at all only when the first to be told is somebody else's to collect.
+        """
         session = os.getsid(0)
-        for pid in procfs.children(os.getpid()) or ():
-            if pid not in self.leaders and (proc := procfs.read(pid)) and not proc.alive and proc.session != session:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
+        with contextlib.suppress(ChildProcessError):
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if not self._collect(ended.si_pid, session):
+                    for pid in procfs.children(os.getpid()) or ():
+                        self._collect(pid, session)
+                    return
+
+    def _collect(self, pid: int, session: int) -> bool:
+        if pid in self.leaders or (proc := procfs.read(pid)) is None or proc.alive or proc.session == session:
+            return False
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        return True
 
     def _turn_ends(self) -> None:
         self._looked = self._looked_this_turn = False
@@ -128,12 +147,11 @@ class Forest:
     def _look(self) -> None:
         """Looks until nobody turned out to have ended, or was in the middle of exec, for the first time.
 
-        The youngest come first and nobody twice: what forks and ends all the time is overtaken, whatever else is there.
+        The youngest come first and nobody twice: so what forks and ends all the time is overtaken, as a rule.
         """
         known, dead = (self._known, self._dead) if self._looked_this_turn else ({}, set())
         unsure: dict[int, Orphan] = {}
-        again = True
-        while again:
+        for _ in range(TRIES):
             again, candidates = False, self._candidates()
             for pid in reversed(candidates):
                 if pid in known or pid in dead:
@@ -144,9 +162,12 @@ class Forest:
                     dead.add(pid)
                 else:
                     (known if orphan.sure else unsure)[pid] = orphan
+            if not again:
+                break
+        self.complete = not again
         self._known = {pid: known[pid] for pid in candidates if pid in known}
         self._dead, self._index = dead, {}
-        for pid, orphan in (unsure | self._known).items():
+        for pid, orphan in reversed((self._known | unsure).items()):
             for key in orphan.keys:
                 self._index.setdefault(key, []).append((pid, orphan.start))
 

@@ -6,7 +6,8 @@ before. The proof: the leader is gone, all that were seen are gone, and no orpha
 orphan is put at the end of its new parent's list of children before its old parent can be seen dead.
 
 Trees are ended in rounds: stop all, so that nobody forks, then kill all, and again when they are gone, until none is
-found.
+found. Nothing here goes on until it has seen all, since what forks and ends faster than one can look has no all: only
+that nobody is left needs a look that missed nothing, and that look is repeated later, not at once.
 
 A run that has a control group is all that is in it, too, and the kernel ends that at one stroke.
 
@@ -19,16 +20,19 @@ import errno
 import functools
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from . import Ended, procfs
+from . import SHOWN, Ended, procfs
 from .cgroup import Group
 from .forest import Forest, Undo
 from .procfs import Proc
 
 RESCAN = 0.05
 """Seconds until another look where the kernel gives no event."""
+
+TRIES = 10
+"""Looks at once for somebody who is alive, when some have ended during the look and may have left children."""
 
 
 @dataclass(slots=True)
@@ -55,19 +59,15 @@ class Tree:
         self._killing = False
         self._seen: dict[int, _Seen] = {}
         self._held: dict[int, Proc] = {}
+        self.struck: dict[int, str] = {}
+        self._settled: set[int] = set()
+        self._gone: set[int] = set()
         self._again: Undo | None = None
         self.empty = False
 
     def members(self) -> list[Proc]:
-        """Everything of the run that is alive, leader first; empty once the tree was proven to be gone."""
-        dead: set[int] = set()
-        while not self.empty:
-            found, ended = self._gather()
-            if ended <= dead:
-                return found
-            dead |= ended  # since the look, perhaps: then its children came to somebody who adopts after it
-            self._forest.forget()
-        return []
+        """Those of the run that are alive, leader first, without some of those that fork and end all the time."""
+        return self._search() or []
 
     def signal(self, number: int) -> None:
         """Sends to every member, then once more to those that were forked meanwhile."""
@@ -84,6 +84,8 @@ class Tree:
         if not self.empty:
             self._killing = True
             if self._group is not None:
+                for pid in self._group.members():
+                    self._note(pid)
                 self._group.kill()
             self._forest.strike(self)
 
@@ -112,14 +114,21 @@ class Tree:
             self._watch(left)
 
     def hold(self) -> bool:
-        """Stops those that are not stopped yet; kills all, and says so, when there are none."""
-        fresh = [proc for proc in self.members() if proc.pid not in self._held]
+        """Stops those that are not stopped yet; kills all, and says so, when there are none.
+
+        Who was looked at once more after it was stopped has no further children, and is not looked at again.
+        """
+        found, ended = self._gather(self._settled)
+        fresh = [proc for proc in found if proc.pid not in self._held]
         for proc in fresh:
             self._held[proc.pid] = proc
+            self._note(proc.pid)
             _send(proc, signal.SIGSTOP)
-        if not fresh:
+        self._settled.update(proc.pid for proc in found if proc not in fresh)
+        if calm := not fresh and ended <= self._gone:
             self.slay()
-        return not fresh
+        self._gone |= ended
+        return calm
 
     def slay(self) -> None:
         """Kills those that were stopped, and watches what does not go at once."""
@@ -128,7 +137,8 @@ class Tree:
         for proc in self._held.values():
             self._seen.setdefault(proc.pid, _Seen(proc.start))
             _send(proc, signal.SIGKILL)
-        self._held.clear()
+        for of_this_round in (self._held, self._settled, self._gone):
+            of_this_round.clear()
         if self._group is not None:
             self._group.kill()
         self._watch(self._left())
@@ -146,15 +156,32 @@ class Tree:
 
     # ------------------------------------------------------------ inside
 
-    def _gather(self) -> tuple[list[Proc], set[int]]:
-        """Those that are alive, and those that turned out to have ended."""
+    def _search(self) -> list[Proc] | None:
+        """Those that are alive; None when nobody was found, but somebody may have been missed."""
+        dead: set[int] = set()
+        for tried in range(TRIES):
+            if self.empty:
+                break
+            found, ended = self._gather()
+            if ended <= dead and self._forest.complete:
+                return found
+            if found and tried:
+                return found
+            dead |= ended  # since the look, perhaps: then its children came to somebody who adopts after it
+            self._forest.forget()
+        return [] if self.empty else None
+
+    def _gather(self, settled: Collection[int] = ()) -> tuple[list[Proc], set[int]]:
+        """Those that are alive, and those that turned out to have ended; who is settled is in neither."""
         found: dict[int, Proc] = {}
         ended: set[int] = set()
         todo: list[tuple[int, int]] = [] if self._leader_gone else [(self._leader, 0)]
-        todo += [(pid, seen.start) for pid, seen in self._seen.items()]
         todo += [(pid, 0) for pid in self._group.members()] if self._group is not None else []
         todo += self._forest.orphans(*self._keys()).items()
+        todo += [(pid, seen.start) for pid, seen in self._seen.items()]
         for pid, start in todo:
+            if pid in settled:
+                continue
             proc = None if pid in found else procfs.read(pid)
             if proc is None or not proc.alive or (start and start != proc.start):
                 ended |= {pid} - found.keys()
@@ -162,6 +189,11 @@ class Tree:
                 found[pid] = proc
                 todo += [(child, 0) for child in procfs.children(pid) or ()]
         return list(found.values()), ended - {self._leader}
+
+    def _note(self, pid: int) -> None:
+        """Takes note of one that is about to be killed; a name for the first few is enough."""
+        if pid not in self.struck:
+            self.struck[pid] = procfs.name(pid) if len(self.struck) < SHOWN else ""
 
     def _keys(self) -> list[object]:
         keys: list[object] = [("tag", self._tag)] if self._tag else []
@@ -173,7 +205,10 @@ class Tree:
         """Who is left without the leader; says that the tree is empty when that is nobody."""
         if self.empty or not self._leader_gone:
             return []
-        left = self.members() if procfs.available() else self._group_left()
+        left = self._search() if procfs.available() else self._group_left()
+        if left is None:
+            self._come_back()
+            return []
         if not left:
             self.close()
             self._emptied()
@@ -187,8 +222,8 @@ class Tree:
             if seen.undo is None and (fd := self._open(proc)) is not None:
                 seen.undo = self._forest.watch(fd, functools.partial(self._member_ended, proc.pid))
         watched = any(seen.undo for seen in self._seen.values())
-        if left and not watched and self._again is None:
-            self._again = self._forest.later(RESCAN, self._look_again)
+        if left and not watched:
+            self._come_back()
 
     def _open(self, proc: Proc) -> int | None:
         """A pidfd of exactly this process; None where there is none to be had."""
@@ -206,6 +241,10 @@ class Tree:
         seen.undo()
         if not any(other.undo for other in self._seen.values()):
             self.check()
+
+    def _come_back(self) -> None:
+        if self._again is None:
+            self._again = self._forest.later(RESCAN, self._look_again)
 
     def _look_again(self) -> None:
         self._again = None
