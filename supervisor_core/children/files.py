@@ -38,11 +38,11 @@ class StreamFiles:
     `bases` are the first logical offsets of the segments, oldest first; `last` is the newest stamp in its indexes.
     """
 
-    def __init__(self, folder: Path, worker: str, stream: str, unpacker: Unpacker, make: Callable[[], None]) -> None:
-        self.folder = folder
-        self.make_folder = make
-        """Makes the folder and all that leads to it: nothing is there before the first byte."""
+    def __init__(
+        self, folder: Path, worker: str, stream: str, unpacker: Unpacker, make: "Callable[[StreamFiles], None]"
+    ) -> None:
         self._at = f"{folder}/"
+        self._make = make
         self.worker = worker
         self.stream = stream
         self.bases: tuple[int, ...] = ()
@@ -52,6 +52,14 @@ class StreamFiles:
         self._unpacker = unpacker
         self._firsts: dict[int, tuple[int, int]] = {}
         self._mended: dict[int, Mended] = {}
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._at)
+
+    def make_folder(self) -> None:
+        """Makes the folder and all that leads to it: nothing is there before the first byte."""
+        self._make(self)
 
     def log(self, base: int) -> str:
         return f"{self._at}{base:016x}.log"
@@ -214,13 +222,14 @@ class Folders:
         return self._know(worker, place / stream)
 
     def _know(self, worker: str, folder: Path) -> StreamFiles:
-        files = StreamFiles(folder, worker, folder.name, self._unpacker, lambda: self._make(worker, folder))
+        files = StreamFiles(folder, worker, folder.name, self._unpacker, self._make)
         # replaced, not changed: readers iterate over it
         self.streams[worker] = {**self.streams.get(worker, {}), folder.name: files}
         return files
 
-    def _make(self, worker: str, folder: Path) -> None:
-        place = folder.parent
+    def _make(self, files: StreamFiles) -> None:
+        folder = files.folder
+        place, worker = folder.parent, files.worker
         place.mkdir(mode=FOLDER_MODE, exist_ok=True)
         if not (place / "name").exists():
             (place / "name").write_text(worker, encoding="utf-8")

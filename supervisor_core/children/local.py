@@ -12,7 +12,7 @@ import os
 import secrets
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..clock import Clock
 from ..errors import CannotStart
@@ -75,13 +75,13 @@ class LocalSpawner:
         if self._reaper is not None:
             self._reaper.begin()
         if report is not None:
-            await self._become(child, report)
+            await self._become(child, request, report)
         for sentence in parts.said:
             with contextlib.suppress(OSError):  # no room on the disk: it runs all the same
                 self.store.note(request.worker, request.run, sentence)
         return child
 
-    async def _become(self, child: "LocalChild", report: int) -> None:
+    async def _become(self, child: "LocalChild", request: LaunchRequest, report: int) -> None:
         """Waits until it runs the program. Nothing is left of it when it cannot, or when nobody wants it any more."""
         try:
             said = await birth.hear(asyncio.get_running_loop(), report)
@@ -90,14 +90,14 @@ class LocalSpawner:
         except BaseException:
             await child.wipe_out()
             raise
-        raise refusals.broken(child.request, said, await child.wipe_out())
+        raise refusals.broken(request, said, await child.wipe_out())
 
     def attach(self, worker: str, run: int) -> "LocalChild | None":
         """The child of that run, if it is alive."""
-        return next((c for c in self._children if (c.request.worker, c.request.run) == (worker, run)), None)
+        return next((c for c in self._children if (c.worker, c.run) == (worker, run)), None)
 
     def live(self) -> list[tuple[str, int, int]]:
-        return [(child.request.worker, child.request.run, child.pid) for child in self._children]
+        return [(child.worker, child.run, child.pid) for child in self._children]
 
     def note(self, worker: str, data: bytes) -> None:
         """Keeps it as long as this process lives: so do the runs that it speaks of."""
@@ -178,7 +178,7 @@ class LocalChild:
         group: Group | None,
         over: Callable[["LocalChild"], None],
     ) -> None:
-        self.request = request
+        self.worker, self.run = request.worker, request.run
         self.group = group
         self.leader_exited: asyncio.Future[Ended] = loop.create_future()
         self.output_ended: asyncio.Future[None] = loop.create_future()
@@ -229,8 +229,12 @@ class LocalChild:
         self._forest.forget()
         return tuple(proc.pid for proc in self._tree.members())
 
-    def left_in_words(self) -> str:
-        return listed([proc.pid for proc in self._tree.members()], procfs.name)
+    def named(self, pids: Sequence[int]) -> str:
+        return listed(pids, procfs.name)
+
+    def struck(self) -> str:
+        names = self._tree.struck
+        return "" if names.keys() <= {self._pid} else listed(tuple(names), names.__getitem__)
 
     def let_go(self) -> None:
         """Stops to look, whatever lives on."""
