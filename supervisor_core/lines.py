@@ -2,9 +2,10 @@
 
 A key is 32 hex digits: the stamp of the chunk that completed the line, then the offset of the line's first byte.
 Where a line without a newline is cut is decided by a grid of fixed offsets, so that a reader can begin anywhere, look
-back a bounded way, and still find the same lines as every other reader.
+back a bounded way, and still find the same lines as every other reader. No character is cut: its first bytes go to the
+next piece.
 
-Known wart: a line of a mebibyte or more may come in pieces, and a character on a piece's edge then shows as U+FFFD.
+Known wart: a line of a mebibyte or more may come in pieces.
 """
 
 import codecs
@@ -177,6 +178,12 @@ def line_limit(start: int) -> int:
     return (-(-start // GRID) + 1) * GRID
 
 
+def hanging(data: bytes | bytearray) -> int:
+    """How many bytes at the end are the beginning of a character in UTF-8 whose rest is not there; 0 to 3."""
+    end = data[-3:]
+    return len(end) - codecs.utf_8_decode(end, "replace")[1]
+
+
 def marks_stream(streams: frozenset[str]) -> str:
     """The stream whose run marks a view shows: a run has one start and one end, whatever it wrote to."""
     return "out" if "out" in streams else "err"
@@ -219,7 +226,7 @@ class Cutter:
             taken += len(piece)
             self.at += len(piece)
             if self.at == limit == line_limit(self.start):
-                done.append(self._take())
+                done.append(self._take(hanging(self._carry)))
         return done
 
     def close(self) -> tuple[int, bytes] | None:
@@ -236,8 +243,10 @@ class Cutter:
         """The bytes of the open line so far."""
         return bytes(self._carry)
 
-    def _take(self) -> tuple[int, bytes]:
-        line = self.start, bytes(self._carry)
-        self._carry.clear()
-        self.start = self.at
+    def _take(self, left: int = 0) -> tuple[int, bytes]:
+        """All of the open line but the last `left` bytes, which begin the next one."""
+        size = len(self._carry) - left
+        line = self.start, bytes(self._carry[:size])
+        del self._carry[:size]
+        self.start = self.at - left
         return line

@@ -5,7 +5,7 @@ One index is held open at a time, until it is let go; a reader does that before 
 
 from bisect import bisect_left
 
-from ..lines import FULL, GRID
+from ..lines import FULL, GRID, hanging
 from ..merge import Cost
 from .files import StreamFiles
 from .index import Index, Record, Vanished
@@ -89,7 +89,7 @@ class Places:
             i = self.index(n).count
         if newline >= 0:
             return newline + 1
-        return cell if cell - GRID >= oldest else oldest
+        return cell - hanging(self._files.read(cell - 3, cell)) if cell - GRID >= oldest else oldest
 
     def _newline_before(self, low: int, high: int) -> int:
         """The offset of the last newline in [low, high), -1 when there is none. Missing bytes count as one."""

@@ -1,5 +1,7 @@
 """How bytes become the text of a line, and what a key is."""
 
+import codecs
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from supervisor_core.lines import (
     MAX_TEXT,
     BadKey,
     Cutter,
+    hanging,
     line_limit,
     make_key,
     one_line,
@@ -87,6 +90,29 @@ def test_a_long_line_comes_in_pieces_and_is_not_held() -> None:
     pieces = [piece for _ in range(64) for piece in cutter.feed(b"\0" * (256 * 1024))]
     assert [(at, len(data)) for at, data in pieces] == [(n * GRID, GRID) for n in range(16)]
     assert cutter.held == b""
+
+
+@pytest.mark.row(17, 18)
+@pytest.mark.parametrize("text", ["ü", "€", "😀", "aü€😀"])
+@pytest.mark.parametrize("shift", [0, 1, 2, 3])
+def test_no_character_is_cut_where_a_long_line_is(text: str, shift: int) -> None:
+    data = b"x" * shift + text.encode() * (3 * GRID // len(text.encode()))
+    cutter = Cutter(0)
+    pieces = [piece for start in range(0, len(data), 100_001) for piece in cutter.feed(data[start : start + 100_001])]
+    assert len(pieces) >= 2
+    joined = b""
+    for at, piece in [*pieces, (cutter.start, cutter.held)]:
+        assert at == len(joined)
+        piece.decode()
+        joined += piece
+    assert joined == data
+
+
+@given(st.binary(max_size=8))
+def test_what_hangs_at_the_end_is_what_a_decoder_waits_for(data: bytes) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(data)
+    assert hanging(data) == len(decoder.getstate()[0])
 
 
 def test_a_note_is_one_line_whatever_is_in_it() -> None:
