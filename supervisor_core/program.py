@@ -63,7 +63,6 @@ class _Running:
         assert spec.program is not None
         self._spec, self._program, self._p, self._child = spec, spec.program, p, child
         self._leader: Exit | None = None
-        self._killed = False
 
     async def until_empty(self) -> Ended:
         child, loop = self._child, asyncio.get_running_loop()
@@ -89,15 +88,9 @@ class _Running:
             try:
                 await asyncio.wait([self._child.exited])
             except asyncio.CancelledError:
-                self._name_survivors()
                 self._child.kill_tree()
-
-    def _name_survivors(self) -> None:
-        """Says once whom a kill is for, unless that is the main process alone."""
-        words = "" if self._killed else self._child.left_in_words()
-        self._killed = True
-        if words and ("," in words or self._child.leader_exited.done()):
-            self._p._note(f"killing {words}")
+        if words := self._child.struck():
+            self._p._note(f"killed {words}")
 
     def _stayed_up(self) -> None:
         """A daemon is up when something of it is; what only helped to start it has gone by now, so count anew."""
@@ -124,11 +117,13 @@ class _Running:
             return
         ended, run = fact.result(), self._p.run
         self._leader = Exit(run, code=ended.code, signal=ended.signal, reason="" if ended.code == 0 else str(ended))
-        self._tell_left()
-        if not self._p.shutting_down and (words := self._child.left_in_words()):
+        left = self._tell_left()
+        if left and not self._p.shutting_down:
             then = "what it left goes on" if self._spec.daemon else "ending what it left"
-            self._p._note(f"the main process has ended ({ended}); {then}: {words}")
+            self._p._note(f"the main process has ended ({ended}); {then}: {self._child.named(left)}")
 
-    def _tell_left(self) -> None:
-        if self._leader is not None and (left := self._child.left()):
+    def _tell_left(self) -> tuple[int, ...]:
+        left = self._child.left()
+        if self._leader is not None and left:
             self._p.report(LeaderExited(self._spec.name, self._p.run, self._leader, len(left)))
+        return left

@@ -124,8 +124,12 @@ class Child(Protocol):
         """The pids of the tree that are alive now, leader included."""
         ...
 
-    def left_in_words(self) -> str:
-        """Those of `left` in words, the first few by pid and name: "812 sh, 813 sleep and 3 more"; "" for nobody."""
+    def named(self, pids: Sequence[int]) -> str:
+        """Some of them in words, the first few by pid and name: "812 sh, 813 sleep and 3 more"; "" for none."""
+        ...
+
+    def struck(self) -> str:
+        """Whom `kill_tree` has found and ended so far, in words; "" for nobody, and for the main process alone."""
         ...
 
 

@@ -15,7 +15,7 @@ Known wart: time does not pass here and pids are only numbers (from 100001), whi
 import asyncio
 import itertools
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import CannotStart
@@ -141,6 +141,7 @@ class FakeChild:
         self.request = request
         self.signals: list[tuple[int, bool]] = []
         self.killed = 0
+        self._struck: tuple[int, ...] = ()
         self.ignores = set(manner.ignores)
         self.stuck = manner.stuck
         self.written = {"out": b"", "err": b""}
@@ -224,6 +225,7 @@ class FakeChild:
 
     def kill_tree(self) -> None:
         self.killed += 1
+        self._struck = self._struck or self.left()
         if not self.stuck:
             self._descendants.clear()
             self._end(Ended(signal=int(signal.SIGKILL)))
@@ -232,8 +234,11 @@ class FakeChild:
     def left(self) -> tuple[int, ...]:
         return (() if self.leader_exited.done() else (self._pid,)) + tuple(self._descendants)
 
-    def left_in_words(self) -> str:
-        return listed(self.left(), lambda _: "fake")
+    def named(self, pids: Sequence[int]) -> str:
+        return listed(pids, lambda _: "fake")
+
+    def struck(self) -> str:
+        return "" if self._struck in ((), (self._pid,)) else self.named(self._struck)
 
     def __repr__(self) -> str:
         return f"<FakeChild {self.request.worker} run {self.request.run} pid {self._pid}>"

@@ -131,7 +131,7 @@ async def test_what_a_main_process_leaves_is_named_before_it_is_ended():
     await turn()
     task.cancel()
     await task
-    assert p.notes[1:] == [line.replace("the main process has ended (exit status 3); ending what it left:", "killing")]
+    assert p.notes[1:] == [line.replace("the main process has ended (exit status 3); ending what it left:", "killed")]
 
 
 @virtual
@@ -154,7 +154,7 @@ async def test_who_leaves_when_asked_is_not_named():
     task.cancel()
     await task
     first, second = (f"{child.pid + n} fake" for n in (1, 2))
-    assert p.notes == [f"killing {first}, {second}"]
+    assert p.notes == [f"killed {first}, {second}"]
 
 
 @virtual
@@ -176,8 +176,8 @@ def test_real_survivors_stand_in_the_log():
         _, *left = supervisor.spawner.attach("web", 1).left()
         supervisor.get("web").shutdown()
         await until(supervisor, supervisor.get("web"), State.STOPPED)
-        killed = [text for text in notes(supervisor) if text.startswith("killing ")]
+        killed = [text for text in notes(supervisor) if text.startswith("killed ")]
         assert len(left) == 1
-        assert killed == [f"killing {left[0]} {Path(sys.executable).name[:15]}"]
+        assert killed == [f"killed {left[0]} {Path(sys.executable).name[:15]}"]
 
     lead(test, "stubborn-child", "say", "up", "pause", stop=StopPolicy((("TERM", 0.2),)))

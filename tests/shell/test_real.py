@@ -61,7 +61,7 @@ def test_a_program_that_ignores_its_signal_is_killed_with_its_whole_tree():
         *before, whom, last = lines.of("mule")
         assert before == ["signaling shutdown", "did not stop within 0.2 s, killing it"]
         assert [word for word in whom.replace(",", "").split() if not word.isdigit()] == [
-            "killing", "sh", "sleep", "sleep",
+            "killed", "sh", "sleep", "sleep",
         ]  # fmt: skip
         assert last.startswith("exited: ")
         assert "KILL" in last
