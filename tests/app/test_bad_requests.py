@@ -1,13 +1,14 @@
 """What a client may get wrong, as a table: one clear sentence each, the right status and code, and nothing lost."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from app.web.ends import BODY, LINGER_BYTES
 from tests.support.asgi import a_program, site
-from tests.support.virtual import virtual
+from tests.support.virtual import run_virtual, virtual
 
 W = "/api/v1/workers"
 KEY = "0" * 32
@@ -114,6 +115,23 @@ def test_paths_and_queries(method: str, path: str, status: int, code: str) -> No
     check(method, path, status, code)
 
 
+PATTERNS: list[tuple[str, int, str]] = [
+    (f"{W}/a/logs?q=/(/", 400, "bad_query"),
+    (f"{W}/a/logs?q=-/[/i", 400, "bad_query"),
+    (f"{W}/a/logs?q=/(%0a/", 400, "bad_query"),
+    (f"{W}/a/logs?q=/(?P%3Cn%3E/&context=2", 400, "bad_query"),
+    (f"{W}/a/logs?q=/{'(' * 900}/", 400, "bad_query"),
+    (f"{W}/a/logs/stream?q=/*/", 400, "bad_query"),
+    ("/api/v1/logs?workers=a*&q=x%20/a{9,1}/", 400, "bad_query"),
+]
+"""Regular expressions, which a process reads: that takes real time."""
+
+
+@pytest.mark.parametrize(("path", "status", "code"), PATTERNS, ids=[p[:60] for p, _, _ in PATTERNS])
+def test_patterns(path: str, status: int, code: str) -> None:
+    check("GET", path, status, code, runner=asyncio.run)
+
+
 BODIES: list[tuple[str, Any, int, str]] = [
     ("restart", b"{", 400, "bad_body"),
     ("restart", b"nonsense", 400, "bad_body"),
@@ -161,8 +179,9 @@ def test_headers(method: str, headers: dict[str, str], status: int, code: str) -
     check(method, "/api/v1/events/stream" if method == "GET" else f"{W}/a/restart", status, code, headers=headers)
 
 
-def check(method: str, path: str, status: int, code: str, **options: Any) -> None:
-    @virtual
+def check(
+    method: str, path: str, status: int, code: str, *, runner: Callable[..., Any] = run_virtual, **options: Any
+) -> None:
     async def run() -> None:
         async with site(a_program("a")) as s, s.client("boss") as c:
             before = s.host.journal.cursor
@@ -177,7 +196,7 @@ def check(method: str, path: str, status: int, code: str, **options: Any) -> Non
             assert s.host.journal.cursor == before, "a bad request has changed something"
             assert s.host.told == []
 
-    run()
+    runner(run())
 
 
 @virtual

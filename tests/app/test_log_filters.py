@@ -38,15 +38,6 @@ def texts(lines: list[dict]) -> list[str]:
     return [line["text"] for line in lines]
 
 
-@pytest.mark.parametrize("query", ["?q=/(/", "?q=-/[/i", "?q=/%0a(/", "/stream?q=/*/"])
-async def test_a_pattern_that_cannot_be_read(query: str) -> None:
-    """Beside the table of bad requests, since a process takes real time."""
-    async with site(a_program("a")) as s, s.client("reader") as c:
-        answer = await c.get(f"{A}{query}")
-        assert (answer.status_code, answer.json()["code"]) == (400, "bad_query")
-        assert answer.json()["detail"].isprintable()
-
-
 async def test_pages_and_neighbours() -> None:
     async with site(a_program("a")) as s, s.client("reader") as c:
         s.host.write("a", *(f"Try {i}" for i in range(30)))
