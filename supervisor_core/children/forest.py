@@ -7,6 +7,7 @@ watch a descriptor and how to come back later.
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -121,14 +122,15 @@ class Forest:
 
     # ------------------------------------------------------------ orphans
 
-    def reap(self) -> None:
-        """Collects orphans that have ended. Only for a subreaper, whose own other children stay in its session.
-
-        It asks who has ended, and looks at all only when the first to be told is somebody else's to collect.
+    def reap(self, most: int = sys.maxsize) -> None:
+        """Collects at most so many orphans that have ended. It asks who has, and looks at all only when it must:
+        when the first to be told is somebody else's to collect. Only for a subreaper, whose own other children stay in
+        its session.
         """
         session = os.getsid(0)
         with contextlib.suppress(ChildProcessError):
-            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            while most > 0 and (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)):
+                most -= 1
                 if not self._collect(ended.si_pid, session):
                     for pid in procfs.children(os.getpid()) or ():
                         self._collect(pid, session)

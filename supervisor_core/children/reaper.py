@@ -18,11 +18,14 @@ from ..flag import post
 LONGEST_PAUSE = 5.0
 """Seconds between two looks at an ended child that is not ours to collect."""
 
+AT_ONCE = 100
+"""Those that are collected in one turn of the loop: more may come as fast as they are taken."""
+
 
 class Reaper:
-    """Calls `reap` in the loop after a child has ended. Does nothing until `begin`."""
+    """Calls `reap` in the loop after a child has ended, with the most it may take. Does nothing until `begin`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, reap: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, reap: Callable[[int], None]) -> None:
         self._loop = loop
         self._reap = reap
         self._running = False
@@ -49,7 +52,7 @@ class Reaper:
 
     def _turn(self, done: threading.Event) -> None:
         try:
-            self._reap()
+            self._reap(AT_ONCE)
         finally:
             done.set()
 

@@ -70,6 +70,12 @@ def test_collecting_one_that_ended_is_no_look_at_all_that_live(monkeypatch):
         forest.reap()
         assert seen == [first.pid]
         assert read(first.pid) is None
+        third, fourth = (subprocess.Popen(["true"], start_new_session=True) for _ in range(2))
+        for child in (third, fourth):
+            living.append(child)
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        forest.reap(1)
+        assert (read(third.pid), read(fourth.pid).alive) == (None, False), "no more than it may"
     finally:
         for child in living:
             child.kill()

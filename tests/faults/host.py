@@ -1,6 +1,7 @@
 """A supervisor with files for logs in a process of its own, so that its memory and its loop are nobody else's.
 
-Started by `rig.Host` with JSON as its argument; says each change of a worker as a JSON line and takes orders as lines:
+Started by `rig.Host` with JSON as its argument; says each change of a worker as a JSON line, with the monotonic clock's
+time, which is the same in all processes, and takes orders as lines:
 `start NAME`, `stop NAME`, `probe NAME COUNT` (kills it and measures until the next run has a pid), `leave`. The whole
 path is the product's; only the web is missing. Known wart: what it prints is part of the CPU time that it takes.
 """
@@ -31,10 +32,12 @@ def say(**fields):
 def spec_of(told, folder):
     """A worker as the tests describe it: name, argv, and what differs from a worker that is never tried again."""
     kept = {name: os.environ[name] for name in ("PATH", "QD_TEST_SESSION") if name in os.environ}
-    program = Program(tuple(told["argv"]), directory=folder, environment=kept, inherit=False, start_seconds=0.1)
+    fields = {"directory": folder, "environment": kept, "inherit": False, "start_seconds": 0.1}
+    program = Program(tuple(told["argv"]), **fields | told.get("program", {}))
     restart = RestartPolicy(on_give_up="fail", **told.get("restart", {}))
-    stop = StopPolicy((("TERM", 2.0),))
-    return WorkerSpec(told["name"], program=program, restart=restart, stop=stop, autostart=told.get("autostart", True))
+    stop = StopPolicy((("TERM", told.get("grace", 2.0)),), told.get("kill_timeout", 2.0))
+    changes = {name: told[name] for name in ("autostart", "daemon") if name in told}
+    return WorkerSpec(told["name"], program=program, restart=restart, stop=stop, **changes)
 
 
 def resident():
@@ -46,7 +49,7 @@ class Host:
     def __init__(self, told):
         self.told = told
         self.store = SegmentStore(Path(told["logs"]), now=Clock().now, **told["store"])
-        spawner = LocalSpawner(self.store, subreaper=True)
+        spawner = LocalSpawner(self.store, subreaper=told["subreaper"])
         self.supervisor = Supervisor(spawner=spawner, logs=self.store, stay=True, logger=lambda *_: None)
         self.leaving = asyncio.Event()
         self.loop = asyncio.get_running_loop()
@@ -80,7 +83,8 @@ class Host:
                 if isinstance(event, Changed):
                     status, last = event.status, event.status.last_exit
                     end = [last.run, last.code, last.signal, last.reason] if last else None
-                    say(worker=status.spec.name, state=status.state, run=status.run, pid=status.pid, exit=end)
+                    what = {"state": status.state, "run": status.run, "pid": status.pid, "stuck": status.stuck}
+                    say(worker=status.spec.name, **what, exit=end, at=self.loop.time())
 
     def _sample(self):
         if self.told["sample"] and not self.leaving.is_set():

@@ -27,12 +27,12 @@ def worker(name, argv, **changes):
 class Host:
     """One supervisor process. Use as a context; `store()` opens its logs after it has left."""
 
-    def __init__(self, folder, workers, *, sample=0.0, **store):
+    def __init__(self, folder, workers, *, sample=0.0, subreaper=True, program="tests.faults.host", **store):
         self.logs = folder / "logs"
         self.limits = store = {"max_worker": 8 * GIB, "max_total": 16 * GIB} | store
         told = {"folder": str(folder), "logs": str(self.logs), "workers": workers, "sample": sample, "store": store}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.host", json.dumps(told)],
+            [sys.executable, "-m", program, json.dumps(told | {"subreaper": subreaper})],
             cwd=HERE.parents[1],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -9,7 +9,10 @@ a line of their own after each numbered one; `bar=` steps of a progress bar that
 on over several `write`. `seal` prints how many lines came before it and their checksum, so that `sequences.py` knows
 the truth without asking the writer. `unbroken BYTES` prints as much without a newline, in numbered blocks.
 
-It uses the standard library only and starts in about 20 ms. Known wart: `runaway` ends by KILL alone.
+What forks without end has an end: at most `MOST` forks a life. `tell ADDRESS NAME` sends the name to a socket and so
+says from outside's view that all words before it are done; it also stands in the arguments of all that is forked.
+
+It uses the standard library only and starts in about 20 ms. Known wart: a `bomb` of root heeds no limit but its own.
 """
 
 import os
@@ -23,6 +26,22 @@ BLOCK = 64 * 1024
 DIGITS = 10
 NOISE = b"\x00\xff\xc3(\xed\xa0\x80\xf0\x9f\x98\x1b]52;c;?\x07"
 """No text: NUL, bytes that begin or continue nothing, a lone surrogate, a cut emoji, an escape sequence."""
+
+MOST = 400
+"""Forks of one `runaway`, `spray` or `bomb`, whatever happens."""
+
+STEP = 0.002
+"""Seconds between two of them; a bomb takes none."""
+
+FORKS = {
+    "child": {},
+    "stubborn-child": {"stubborn": True},
+    "stopped-child": {"stopped": True},
+    "escapee": {"escape": True, "stubborn": True},
+    "mild-escapee": {"escape": True},
+    "stopped-escapee": {"escape": True, "stubborn": True, "stopped": True},
+}
+"""The words for one more process, and how it differs from one that only stays; see `fork`."""
 
 
 class Numbered:
@@ -91,10 +110,11 @@ def pause():
         signal.pause()
 
 
-def fork(*, escape=False, stubborn=False):
+def fork(*, escape=False, stubborn=False, stopped=False):
     """A process that only stays, ready when this returns; one that escapes has another session and parent."""
     reading, writing = os.pipe()
     if os.fork() == 0:
+        between = os.getpid()
         if escape:
             os.setsid()
             if os.fork():
@@ -104,6 +124,10 @@ def fork(*, escape=False, stubborn=False):
         os.write(writing, b"%d\n" % os.getpid())
         os.close(reading)
         os.close(writing)
+        while escape and stopped and os.getppid() == between:  # its end would wake and hang up one that is stopped
+            wait(STEP)
+        if stopped:
+            os.kill(os.getpid(), signal.SIGSTOP)
         pause()
     os.close(writing)
     if escape:
@@ -132,12 +156,73 @@ def daemonise():
 
 
 def runaway():
-    """Forks into new sessions faster than one can look."""
-    for _ in range(5000):
+    """Forks into new sessions faster than one can look; only the last one is there at any time."""
+    for _ in range(MOST):
         if os.fork():
             os._exit(0)
         os.setsid()
-        wait(0.002)
+        wait(STEP)
+    pause()
+
+
+def spray():
+    """Leaves one process after the other behind, each in a session of its own, and stays."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for _ in range(MOST):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            pause()
+        os.wait()
+        wait(STEP)
+    pause()
+
+
+def bomb():
+    """All that it forks fork as well, at once, and again when they could not; each into a session of its own.
+
+    Returns the error that the first of them met, or "" when all `MOST` forks went well.
+    """
+    tickets, stock = os.pipe()
+    reading, writing = os.pipe()
+    os.write(stock, b"." * MOST)
+    os.close(stock)
+    if os.fork() == 0:
+        os.close(reading)
+        explode(tickets, writing)
+    os.close(tickets)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        return file.readline().strip()
+
+
+def explode(tickets, report):
+    """Takes a ticket for each fork; says the first error of a fork, or by closing `report` that there is none."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while os.read(tickets, 1):
+        while True:
+            try:
+                if os.fork() == 0:
+                    os.setsid()
+                break
+            except OSError as error:
+                if report is not None:
+                    os.write(report, f"{error}\n".encode())
+            if report is not None:
+                os.close(report)
+                report = None
+            wait(STEP)
+    if report is not None:
+        os.close(report)
+    pause()
+
+
+def tell(address, name):
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        out.sendto(name.encode(), "\0" + address)
 
 
 def number_of(name):
@@ -192,12 +277,8 @@ def main(words):
             signal.signal(number_of(words.pop(0)), signal.SIG_IGN)
         elif word == "until":
             signal.signal(number_of(words.pop(0)), lines.end)
-        elif word == "child":
-            fork()
-        elif word == "stubborn-child":
-            fork(stubborn=True)
-        elif word == "escapee":
-            fork(escape=True, stubborn=True)
+        elif word in FORKS:
+            fork(**FORKS[word])
         elif word == "short-escapee":
             pid = fork(escape=True)
             os.kill(pid, signal.SIGKILL)
@@ -209,6 +290,15 @@ def main(words):
         elif word == "runaway":
             if os.fork() == 0:
                 runaway()
+        elif word == "spray":
+            if os.fork() == 0:
+                spray()
+        elif word == "bomb":
+            print("no more:", bomb(), file=out, flush=True)
+        elif word == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif word == "tell":
+            tell(words.pop(0), words.pop(0))
         elif word == "close":
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
