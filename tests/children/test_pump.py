@@ -169,6 +169,25 @@ def test_a_full_disk_leaves_the_bytes_in_the_pipe(
     store.close()
 
 
+def test_a_close_that_finds_no_room_says_so_and_ends_all_the_same(
+    tmp_path: Path, pipe: tuple[int, Writer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SegmentStore(tmp_path / "logs", now=lambda: 1e9)
+    fd, worker = pipe
+    channel = Pump(store).open("w", "out", 1, fd)
+    worker.write(b"first\n")
+    assert channel.move()
+    worker.write(b"second\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "splice", full)
+        channel.close()
+    assert channel.fd == -1
+    assert channel.trouble is not None
+    assert channel.trouble.errno == errno.ENOSPC
+    assert texts(store) == ["first"]
+    store.close()
+
+
 @pytest.mark.parametrize("then", ["chunk", "end"])
 def test_an_index_record_that_found_no_room_is_made_good_by_the_next_one(
     tmp_path: Path, pipe: tuple[int, Writer], monkeypatch: pytest.MonkeyPatch, then: str

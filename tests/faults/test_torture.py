@@ -53,7 +53,7 @@ class Flood:
             "cpu s": f"{host.cpu_now() - before:.2f}",
         }
         host.leave()
-        assert set(ends.values()) == {"done"}
+        assert set(ends.values()) == {"done"}, [said for said in host.seen if said.get("state") == "failed"]
         self.quiet, self.loaded = quiet, loaded
 
     def tell(self, record, **more):
@@ -62,9 +62,12 @@ class Flood:
         print("; ".join(f"{name} {value}" for name, value in (self.figures | more).items()))
 
     def check(self):
-        """Memory is flat, and a restart takes less than twice the quiet time (or than what nobody notices)."""
+        """Memory is flat, and a restart takes less than twice the quiet time, or than what nobody notices.
+
+        In a small run that is more: two moments are compared, and a busy machine changes between them.
+        """
         assert self.host.growth() < FLAT
-        assert self.loaded[0] < max(2 * self.quiet[0], 10.0)
+        assert self.loaded[0] < max(2 * self.quiet[0], 10.0 if self.probes == MANY else 50.0)
 
 
 def flooded(folder, record, words, lines, *, count=1, full=False, **store):
