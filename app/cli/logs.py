@@ -43,7 +43,7 @@ def logs(options: argparse.Namespace) -> int:
             lines = Lines(named=many, raw=options.raw, as_json=options.output == "json")
             if options.follow:
                 return _follow(client, workers, lines, count, query)
-            lines.print(client.lines(workers, tail=count, **query)["lines"])
+            lines.print(_last(client, workers, count, query))
             return DONE
     except Unreachable as error:
         return complain(error, UNREACHABLE)
@@ -94,6 +94,16 @@ def _workers(client: Client, addresses: list[str]) -> tuple[list[str], bool]:
         found = [row["name"] for row in resolve(client, [address])]
         workers += [address] if is_pattern(address) else found
     return workers, len(workers) > 1 or any(map(is_pattern, workers))
+
+
+def _last(client: Client, workers: list[str], count: int, query: dict[str, Any]) -> list[Any]:
+    """The last lines. One answer looks through a bounded part of the log, so a filter asks on until it has enough."""
+    page = client.lines(workers, tail=count, **query)
+    found: list[Any] = page["lines"]
+    while query.get("q") and page.get("more") and len(found) < count:
+        page = client.lines(workers, before=page["first"], limit=count - len(found), **query)
+        found = page["lines"] + found
+    return found
 
 
 def _follow(client: Client, workers: list[str], lines: Lines, count: int, query: dict[str, Any]) -> int:
