@@ -28,7 +28,7 @@ def environment_of(spec: WorkerSpec, run: int, tag: str, outside: Mapping[str, s
     """Makes the complete environment of one run out of `outside` (default: our own). Raises `CannotStart`."""
     program = spec.program
     assert program is not None
-    outside = os.environ if outside is None else outside
+    outside = _own() if outside is None else outside
     made = inherited(program, outside)
     if program.user is not None:
         made = {name: text for name, text in made.items() if name not in PERSONAL}
@@ -61,16 +61,30 @@ def read_secret(name: str, path: str) -> str:
     return text
 
 
+def _own() -> Mapping[str, str]:
+    return _decoded(tuple(os.environb.items()))
+
+
+@lru_cache(maxsize=1)
+def _decoded(variables: tuple[tuple[bytes, bytes], ...]) -> Mapping[str, str]:
+    """Our own environment, decoded anew when it has changed and not at each of a thousand starts."""
+    return {os.fsdecode(name): os.fsdecode(text) for name, text in variables}
+
+
 def inherited(program: Program, outside: Mapping[str, str]) -> dict[str, str]:
     """Gives what a program takes over, less what is ours."""
     if program.inherit is False:
         return {}
-    kept = {k: v for k, v in outside.items() if not k.startswith(OURS) and k not in NOT_INHERITED}
+    kept = _kept(tuple(outside.items()))
+    return dict(kept) if program.inherit is True else {name: kept[name] for name in program.inherit if name in kept}
+
+
+@lru_cache(maxsize=8)
+def _kept(variables: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    kept = {k: v for k, v in variables if not k.startswith(OURS) and k not in NOT_INHERITED}
     if sys.prefix != sys.base_prefix:
         _leave(kept, sys.prefix)
-    if program.inherit is True:
-        return kept
-    return {name: kept[name] for name in program.inherit if name in kept}
+    return kept
 
 
 def _leave(environment: dict[str, str], venv: str) -> None:
