@@ -223,14 +223,14 @@ def test_what_is_inherited():
 
 def test_what_we_have_now_is_inherited_and_nobody_else_changes_it(monkeypatch):
     monkeypatch.setenv("COLOUR", "red")
-    first = environment_of(spec(), 1, "tag")
+    first = environment_of(spec(inherit=True), 1, "tag")
     assert first["COLOUR"] == "red"
     first["COLOUR"] = "changed by whoever got it"
-    assert environment_of(spec(), 2, "tag")["COLOUR"] == "red"
+    assert environment_of(spec(inherit=True), 2, "tag")["COLOUR"] == "red"
     monkeypatch.setenv("COLOUR", "green")
-    assert environment_of(spec(), 3, "tag")["COLOUR"] == "green"
+    assert environment_of(spec(inherit=True), 3, "tag")["COLOUR"] == "green"
     monkeypatch.delenv("COLOUR")
-    assert "COLOUR" not in environment_of(spec(), 4, "tag")
+    assert "COLOUR" not in environment_of(spec(inherit=True), 4, "tag")
 
 
 def test_what_the_file_sets_wins():
