@@ -215,6 +215,7 @@ class StreamLog:
         except FileNotFoundError:  # the folder is made with the first file in it
             self.files.make_folder()
             self._open_both()
+        self._looked = time.monotonic()
         if not self.files.bases or self.files.bases[-1] != self.base:
             self.files.bases = (*self.files.bases, self.base)
 
