@@ -101,7 +101,7 @@ class Stops:
 
     def _hear(self, said, asked, hurried):
         name = said["worker"]
-        if said["run"] != self.runs[name]:
+        if name not in asked or said["run"] != self.runs[name]:
             return  # it was said before this wave
         assert not said["stuck"], f"{name} is still there: {self.marks.of(name)}"
         self.killed[name] += said["state"] == "killing" and not hurried

@@ -49,7 +49,6 @@ ROWS: Mapping[int, str] = {
 }
 
 ELSEWHERE: Mapping[int, str] = {
-    9: "an unkillable process (control group freezer) has no test yet; its rules have: stuck, in the scenarios",
     12: "a fork bomb against a limit has no test yet; the limit itself has (row 28)",
     25: "probes are not built yet; a start_timeout is (scenario start_timeout)",
     27: "the notify socket is not built yet",
