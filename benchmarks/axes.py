@@ -22,6 +22,9 @@ Figures = dict[str, Any]
 GROWN_UP = 1.2
 """Seconds after which every peer takes a worker for one that started well."""
 
+AT_REST = 12.0
+"""Seconds after which nobody has anything left to do about the starts: ours calls a worker stable after ten."""
+
 AT_ONCE = 100
 STORM_WORKERS = 100
 PATIENCE = 90.0
@@ -51,6 +54,7 @@ def standing(peer: Peer, count: int, axes: Collection[str], amounts: Amounts) ->
         life.count_alive()
         figures["rss"], figures["pss"] = processes.memory_mib(life.own())
         if "idle" in axes:
+            time.sleep(AT_REST)
             figures["idle"] = life.measure(lambda: time.sleep(amounts.idle)) * 60 / amounts.idle
         if "restart" in axes:
             figures |= restarts(life, amounts)

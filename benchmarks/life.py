@@ -3,6 +3,7 @@
 What is timed ends with a worker's own note or the end of a process, never with what the peer says of itself.
 """
 
+import atexit
 import os
 import resource
 import shutil
@@ -153,4 +154,16 @@ def live(peer: Peer, doing: str, count: int, arguments: Iterable[object] = ()) -
             life.close()
     finally:
         processes.end_all()
-        shutil.rmtree(folder, ignore_errors=True)
+        _put_away(folder)
+
+
+def _put_away(folder: Path) -> None:
+    """Gives the room back now and the files at the end of the program.
+
+    ext4 passes over inodes that were deleted in the last minutes, one by one: whoever makes files after others deleted
+    theirs pays for it, up to a millisecond a file.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.truncate(path, 0)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
