@@ -159,19 +159,22 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download_module, "PIECE", 1000)
 
 
-def open_slowly(s: Site, dropped: list[bool]) -> Stream:
-    """A download whose reader has taken the head and nothing more; `dropped` is told when the connection is cut."""
+@asynccontextmanager
+async def open_slowly(s: Site, dropped: list[bool]) -> AsyncIterator[Stream]:
+    """A download whose reader has taken the first piece and nothing more; `dropped` is told when it is cut off."""
     drop = {"quarterdeck": {"abort": lambda: dropped.append(True)}}
     stream = Stream(s.app, URL, READER, extensions=drop)
     send = stream._send
 
     async def slow(message: dict[str, Any]) -> None:
         await send(message)
-        if message["type"] == "http.response.start":
+        if message.get("body") and len(stream.pieces) == 1:
             stream.reading.clear()
 
     stream._send = slow  # type: ignore[method-assign]
-    return stream
+    async with stream:
+        await stream._until(lambda: stream.pieces)
+        yield stream
 
 
 @pytest.mark.row(51)
