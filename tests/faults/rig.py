@@ -12,6 +12,7 @@ from pathlib import Path
 
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.clock import Clock
+from tests.support import logfolders
 
 HERE = Path(__file__).parent
 AGAIN = {"restart": "always", "backoff_initial": 0.0, "stable_after": 0.0}
@@ -25,7 +26,10 @@ def worker(name, argv, **changes):
 
 
 class Host:
-    """One supervisor process. Use as a context; `store()` opens its logs after it has left."""
+    """One supervisor process. Use as a context; `store()` opens its logs after it has left.
+
+    At the end its logs must be whole; then they are deleted, for some are large.
+    """
 
     def __init__(self, folder, workers, *, sample=0.0, subreaper=True, program="tests.faults.host", **store):
         self.logs = folder / "logs"
@@ -53,7 +57,9 @@ class Host:
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
+        faults = logfolders.faults_of(self.logs) if kind is None and self.logs.exists() else []
         shutil.rmtree(self.logs, ignore_errors=True)
+        assert faults == []
 
     def order(self, *words):
         self.process.stdin.write(" ".join(words) + "\n")
