@@ -58,6 +58,24 @@ def test_the_zoo_is_ended_after_its_leader_went():
     asyncio.run(main())
 
 
+def test_the_number_of_a_leader_that_was_collected_may_be_an_orphans():
+    """Leaders are not looked at as orphans; whoever gets the number of one that is gone must be."""
+
+    async def main():
+        async with rig_of(LocalRig) as rig:
+            child = await rig.up()
+            assert child.pid in rig.spawner._forest.leaders
+            child.kill_tree()
+            await child.exited
+            child = await rig.spawn("escapee", "exit", "0")
+            await child.leader_exited
+            await asyncio.sleep(0)
+            assert len(child.left()) == 1
+            assert rig.spawner._forest.leaders == set()
+
+    asyncio.run(main())
+
+
 def test_a_tree_that_goes_by_itself_is_seen_to_be_gone():
     """Nobody looks again and again: the end of the last known member is the event."""
 
