@@ -372,6 +372,10 @@ def test_nothing_stays_open_when_runs_have_ended(root: Path) -> None:
         stream.append(b"x\n")
         store.note(f"w{n}", 1, "y")
         stream.end()
+        out, err = (store.open_stream(f"v{n}", name, 1) for name in ("out", "err"))
+        out.end()  # and is marked afterwards, when the first byte comes
+        err.append(b"z\n")
+        err.end()
         store.tail(View(tuple(f"w{k}" for k in range(50))), 10)
     assert len(os.listdir("/proc/self/fd")) <= before + 2
     store.close()

@@ -1,6 +1,7 @@
 """What a child becomes before it runs its program, and why it cannot; real processes, and root where it is needed."""
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -200,6 +201,17 @@ def test_a_start_that_breaks_down_is_no_start(tmp_path, monkeypatch):
     error = refused(tmp_path, nice=5)
     assert not error.permanent
     assert str(error) == "true: its start broke down before the program ran: exit status 1"
+
+
+def test_a_child_that_cannot_be_watched_is_ended_before_it_becomes(tmp_path, monkeypatch):
+    """The test's own check finds what would be left: a process, the report, the pipes."""
+
+    def fail(pid):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(birth.os, "pidfd_open", fail)
+    monkeypatch.setattr(birth, "has_pidfds", lambda: True)
+    assert not refused(tmp_path, nice=5).permanent
 
 
 def test_cancelled_while_it_becomes(monkeypatch):

@@ -1,5 +1,6 @@
 """What the writer of a stream does when others lay hands on its files: it goes on, and the reader is told."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -97,6 +98,24 @@ def test_before_the_first_byte_nothing_is_lost(
     items = store.after(VIEW, "", 100).items
     assert [item.text for item in items if isinstance(item, Line) and item.stream == "out"] == ["one"]
     assert not [gap for gap in items if isinstance(gap, Gap)]
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES, errno.EIO])
+def test_a_file_that_cannot_be_opened_just_now_is_not_taken_for_somebody_elses(
+    store: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    store.open_stream("a", "out", 1).append(b"one\n")
+    store.open_stream("a", "out", 1).end()
+
+    def fail(*args: object, **kwargs: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        with pytest.raises(OSError, match=os.strerror(code)):
+            store.open_stream("a", "out", 2).append(b"two\n")
+    store.open_stream("a", "out", 2).append(b"two\n")
+    assert [item.text for item in store.after(VIEW, "", 100).items if isinstance(item, Line)] == ["one", "two"]
 
 
 @pytest.mark.leaves("damaged logs")
