@@ -49,7 +49,6 @@ ROWS: Mapping[int, str] = {
 }
 
 ELSEWHERE: Mapping[int, str] = {
-    12: "a fork bomb against a limit has no test yet; the limit itself has (row 28)",
     25: "probes are not built yet; a start_timeout is (scenario start_timeout)",
     27: "the notify socket is not built yet",
     30: "coroutines of a config file, which get a process of their own, are not built yet",

@@ -15,6 +15,7 @@ says from outside's view that all words before it are done; it also stands in th
 It uses the standard library only and starts in about 20 ms. Known wart: a `bomb` of root heeds no limit but its own.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -200,6 +201,7 @@ def bomb():
 def explode(tickets, report):
     """Takes a ticket for each fork; says the first error of a fork, or by closing `report` that there is none."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    told = False
     while os.read(tickets, 1):
         while True:
             try:
@@ -207,15 +209,16 @@ def explode(tickets, report):
                     os.setsid()
                 break
             except OSError as error:
-                if report is not None:
-                    os.write(report, f"{error}\n".encode())
-            if report is not None:
-                os.close(report)
-                report = None
-            wait(STEP)
-    if report is not None:
-        os.close(report)
+                told = told or complain(report, error)
+                wait(STEP)
+    os.close(report)
     pause()
+
+
+def complain(report, error):
+    with contextlib.suppress(BrokenPipeError):  # another one was first
+        os.write(report, f"{error}\n".encode())
+    return True
 
 
 def tell(address, name):
