@@ -28,7 +28,7 @@ RECORD = struct.Struct("<QqQIBBH")
 CHUNK, CLOSERS = 1, {2, 3, REBUILT}
 SEGMENT = re.compile(r"([0-9a-f]{16})\.(log|log\.gz|idx)\Z")
 
-LIMIT = 1024 * 1024
+LIMIT = 256 * 1024
 """Bytes of a stream up to which its lines are read twice and compared."""
 
 
