@@ -54,8 +54,7 @@ class LocalSpawner:
     async def spawn(self, request: LaunchRequest) -> "LocalChild":
         """Returns when exec has succeeded; raises `CannotStart`. Can be cancelled only while a child becomes."""
         refusals.check(request)
-        loop = asyncio.get_running_loop()
-        forest, gate = self._enter(loop)
+        forest, gate = self._enter(asyncio.get_running_loop())
         group, parts = self._groups.prepare(request, root=refusals.runs_as_root(request))
         with contextlib.ExitStack() as undo:
             if group is not None:
@@ -69,9 +68,10 @@ class LocalSpawner:
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 raise refusals.refusal(request, error) from error
             undo.pop_all()
-        child = LocalChild(loop, request, pid, forest, outlets, group, self._forget)
+        child = LocalChild(gate, request, pid, forest, outlets, group, self._forget)
         self._children.append(child)
         child.watch(pidfd)
+        gate.release()
         if self._reaper is not None:
             self._reaper.begin()
         if report is not None:
@@ -170,7 +170,7 @@ class LocalChild:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        gate: Gate,
         request: LaunchRequest,
         pid: int,
         forest: Forest,
@@ -180,10 +180,10 @@ class LocalChild:
     ) -> None:
         self.worker, self.run = request.worker, request.run
         self.group = group
-        self.leader_exited: asyncio.Future[Ended] = loop.create_future()
-        self.output_ended: asyncio.Future[None] = loop.create_future()
-        self.exited: asyncio.Future[Ended] = loop.create_future()
-        self._loop = loop
+        self.leader_exited: asyncio.Future[Ended] = gate.loop.create_future()
+        self.output_ended: asyncio.Future[None] = gate.loop.create_future()
+        self.exited: asyncio.Future[Ended] = gate.loop.create_future()
+        self._gate, self._loop = gate, gate.loop
         self._pid = pid
         self._over = over
         self._forest = forest
@@ -255,6 +255,7 @@ class LocalChild:
         assert self._unwatch is not None
         self._unwatch()
         self._unwatch = None
+        self._gate.hold()
         self._leader_ended(birth.look(self._pid), lambda: birth.reap(self._pid))
 
     def _wait(self) -> None:

@@ -23,6 +23,9 @@ DRAIN = 16
 
 READ = 64 * 1024
 
+HOLD = 0.005
+"""Seconds that all pipes wait at most when a worker has ended, which takes as long to be started again."""
+
 HANDFUL = 8
 """Moves of all pipes together in one turn of the loop, half a millisecond: no longer waits who ended or is started."""
 
@@ -89,6 +92,26 @@ class Gate:
         self.loop = loop
         self._epoll: select.epoll | None = None
         self._calls: dict[int, Callable[[], None]] = {}
+        self._held: asyncio.TimerHandle | None = None
+        self._open_until = 0.0
+
+    def hold(self) -> None:
+        """Lets nothing through until `release`, for `HOLD` at most and for half of the time at most.
+
+        A restart takes some ten turns of the loop, in each of which a flood would have its move first.
+        """
+        now = self.loop.time()
+        if self._epoll is not None and self._held is None and now >= self._open_until:
+            self.loop.remove_reader(self._epoll.fileno())
+            self._held = self.loop.call_later(HOLD, self.release)
+
+    def release(self) -> None:
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+            self._open_until = self.loop.time() + HOLD
+            if self._epoll is not None:
+                self.loop.add_reader(self._epoll.fileno(), self._let_through)
 
     def watch(self, fd: int, call: Callable[[], None]) -> None:
         if self._epoll is None:
@@ -105,6 +128,7 @@ class Gate:
             self._epoll.unregister(fd)
         if not self._calls:
             if not self.loop.is_closed():
+                self.release()
                 self.loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = None

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from supervisor_core.children.outlets import HANDFUL, Gate, Outlet, Tap
+from supervisor_core.children.outlets import HANDFUL, HOLD, Gate, Outlet, Tap
+from tests.support.virtual import virtual
 
-pytestmark = pytest.mark.asyncio
 PIPES = 5 * HANDFUL
 
 
+@pytest.mark.asyncio
 async def test_a_turn_makes_a_handful_of_moves_and_all_pipes_come_by_turns() -> None:
     gate, taken = Gate(asyncio.get_running_loop()), list[str]()
     pipes = [os.pipe() for _ in range(PIPES)]
@@ -47,6 +48,44 @@ def some(tap: Tap) -> Callable[[], bool]:
     return move
 
 
+@virtual
+async def test_pipes_wait_a_moment_when_a_worker_has_ended_and_not_for_more_than_half_of_the_time() -> None:
+    loop = asyncio.get_running_loop()
+    gate, times = Gate(loop), list[float]()
+    reading, writing = os.pipe()
+
+    def take() -> None:
+        os.read(reading, 1)
+        times.append(loop.time())
+
+    gate.watch(reading, take)
+
+    async def first_after(seconds: float) -> float:
+        """When, from now on, a byte is let through; looked at for so long."""
+        times.clear()
+        begun = loop.time()
+        os.write(writing, b"x")
+        await asyncio.sleep(seconds)
+        return times[0] - begun if times else seconds
+
+    assert await first_after(0.001) == 0
+    gate.hold()
+    assert await first_after(2 * HOLD) == pytest.approx(HOLD), "nobody released it"
+    gate.hold()
+    gate.release()
+    gate.hold()
+    assert await first_after(HOLD) == 0, "it was held a moment ago"
+    gate.hold()
+    assert await first_after(HOLD / 2) == HOLD / 2
+    gate.release()
+    assert await first_after(0.001) == 0
+    gate.hold()
+    gate.unwatch(reading)
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.asyncio
 async def test_whoever_ends_in_the_turn_of_another_is_not_called_any_more() -> None:
     loop = asyncio.get_running_loop()
     gate, called, one = Gate(loop), list[int](), asyncio.Event()
