@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.web.feed import LARGEST
 from supervisor_core.children.segments import SegmentStore
 from tests.support.asgi import Event, ScriptedHost, a_program, bearer, events_of, site
 from tests.support.sockets import on_tcp
@@ -77,9 +78,9 @@ async def test_cut_anywhere_while_two_workers_write(tmp_path: Path) -> None:
         cuts = 0
         while cuts < CUTS or len(seen) < 2 * LINES:
             last = cuts >= CUTS
-            events = await read(
-                port, key, 0.3 if last else rng.random() * 2 * SECONDS / CUTS, rng.randrange(500, 200_000)
-            )
+            seconds = 0.6 if last else rng.random() * 2 * SECONDS / CUTS
+            # At last whole frames must fit: who is far behind gets nothing but frames of the largest size.
+            events = await read(port, key, seconds, 4 * LARGEST if last else rng.randrange(500, 200_000))
             seen += [line for e in events if e.name == "log" for line in e.data if line["key"] is not None]
             key = next((e.id for e in reversed(events) if e.id), key)
             cuts += 1
