@@ -76,6 +76,23 @@ def test_a_stream_from_its_first_byte_to_its_end(store: LogSink, pipe: tuple[int
     assert page.open == ()
 
 
+def test_who_follows_is_told_of_what_came_and_of_the_end(store: LogSink, pipe: tuple[int, Writer]) -> None:
+    fd, worker = pipe
+    channel = Pump(store).open("w", "out", 1, fd)
+    told: list[int] = []
+    leave = store.subscribe(("w",), lambda: told.append(len(texts(store))))
+    assert channel.move()
+    assert told == []
+    worker.write(b"one\n")
+    assert channel.move()
+    assert told[-1:] == [1]
+    told.clear()
+    worker.close()
+    assert not channel.move()
+    assert told[-1:] == [1]
+    leave()
+
+
 def test_one_move_is_bounded(store: LogSink, pipe: tuple[int, Writer], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump_module, "MOVE", 1000)
     fd, worker = pipe
