@@ -106,3 +106,21 @@ async def test_whoever_ends_in_the_turn_of_another_is_not_called_any_more() -> N
     gate.unwatch(called[0])
     for fd in (fd for pipe in pipes for fd in pipe):
         os.close(fd)
+
+
+@virtual
+async def test_an_outlet_that_was_closed_is_watched_no_more_and_leaves_its_number_to_the_next() -> None:
+    gate, heard = Gate(asyncio.get_running_loop()), list[tuple[str, bytes]]()
+    before = len(os.listdir("/proc/self/fd"))
+    for name in ("first", "second"):
+        reading, writing = os.pipe()
+        ended = asyncio.Event()
+        outlet = Outlet(gate, Tap(name, reading, lambda stream, data: heard.append((stream, data))))
+        outlet.begin(ended.set)
+        os.write(writing, name.encode())
+        outlet.close()
+        os.close(writing)
+        assert ended.is_set()
+        assert len(os.listdir("/proc/self/fd")) == before, "the pipe, and what watched it"
+        await asyncio.sleep(0)
+    assert heard == [("first", b"first"), ("first", b""), ("second", b"second"), ("second", b"")]
