@@ -8,6 +8,7 @@ watch a descriptor and how to come back later.
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -27,14 +28,18 @@ Soon = Callable[[Callable[[], None]], object]
 PASSES = 50
 """How often a round looks for those that were forked meanwhile before it kills what it has."""
 
-TRIES = 20
+TRIES = 10
 """How often a look begins again because somebody ended during it, who may have left a child."""
+
+VEILED = 1.0
+"""Seconds after which one in the middle of exec or of its end counts as nobody's: it may hang there for ever."""
 
 
 class Orphan(NamedTuple):
     """One that was adopted: `keys` are ("session", id), ("group", id) and a ("tag", text) for each run it names.
 
-    It is not `sure` while its environment cannot be seen, perhaps because it is in the middle of exec.
+    It is not `sure` while its environment cannot be seen because it is in the middle of exec, or of its end: then its
+    environment has gone, and its children are not orphans yet.
     """
 
     start: int
@@ -68,6 +73,7 @@ class Forest:
         self._oldest: int | None = None
         self._known: dict[int, Orphan] = {}
         self._dead: set[int] = set()
+        self._veiled: dict[tuple[int, int], float] = {}
         self._index: dict[object, list[tuple[int, int]]] = {}
         self.complete = True
         self._looked = False
@@ -147,7 +153,7 @@ class Forest:
         self._looked = self._looked_this_turn = False
 
     def _look(self) -> None:
-        """Looks until nobody turned out to have ended, or was in the middle of exec, for the first time.
+        """Looks until nobody turned out to have ended, or is in the middle of exec or of its end.
 
         The youngest come first and nobody twice: so what forks and ends all the time is overtaken, as a rule.
         """
@@ -159,7 +165,8 @@ class Forest:
                 if pid in known or pid in dead:
                     continue
                 orphan = self._meet(pid)
-                again |= orphan is None or (not orphan.sure and pid not in unsure)
+                again |= orphan is None or self._is_awaited(pid, orphan)
+                unsure.pop(pid, None)
                 if orphan is None:
                     dead.add(pid)
                 else:
@@ -167,6 +174,7 @@ class Forest:
             if not again:
                 break
         self.complete = not again
+        self._veiled = {key: since for key, since in self._veiled.items() if key[0] in unsure}
         self._known = {pid: known[pid] for pid in candidates if pid in known}
         self._dead, self._index = dead, {}
         for pid, orphan in reversed((self._known | unsure).items()):
@@ -185,7 +193,12 @@ class Forest:
             return Orphan(proc.start)
         tags = procfs.setting(pid, TAG).split()
         keys = (("session", proc.session), ("group", proc.group), *(("tag", tag) for tag in tags))
-        return Orphan(proc.start, keys, sure=bool(tags or procfs.environment(pid)))
+        return Orphan(proc.start, keys, sure=bool(tags) or not procfs.veiled(pid))
+
+    def _is_awaited(self, pid: int, orphan: Orphan) -> bool:
+        """Whether it will soon be seen whose it is."""
+        now = time.monotonic()
+        return not orphan.sure and now - self._veiled.setdefault((pid, orphan.start), now) < VEILED
 
     def _candidates(self) -> list[int]:
         adopters = [os.getpid()] if self._subreaper else procfs.adopters()

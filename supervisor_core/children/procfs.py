@@ -73,6 +73,19 @@ def environment(pid: int) -> bytes:
     return _content(f"/proc/{pid}/environ") or b""
 
 
+def veiled(pid: int) -> bool:
+    """Whether it has no environment just now, but had or will have one: in the middle of exec, or of its end."""
+    text = _content(f"/proc/{pid}/stat")
+    if not text or environment(pid):
+        return False
+    fields = text[text.rindex(b")") + 2 :].split()
+    if fields[0] in (b"Z", b"X", b"x"):
+        return False
+    if int(fields[6]) & _EXITING:
+        return True
+    return int(fields[48]) == 0 and _content(f"/proc/{pid}/environ") == b""  # None for another user's
+
+
 def setting(pid: int, name: str) -> str:
     """The value of one variable of its environment, or ""."""
     prefix = name.encode() + b"="
@@ -105,5 +118,8 @@ def _content(path: str) -> bytes | None:
     except OSError:
         return None
 
+
+_EXITING = 4
+"""The kernel's PF_EXITING: its memory has gone, its children are not given away yet."""
 
 _HAS_CHILDREN = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from supervisor_core.children import procfs
-from supervisor_core.children.forest import Forest
+from supervisor_core.children.forest import VEILED, Forest
 from supervisor_core.children.tree import Tree
 
 
@@ -81,3 +81,57 @@ def test_collecting_one_that_ended_is_no_look_at_all_that_live(monkeypatch):
             child.kill()
         for child in (*living, first, second):
             child.wait()
+
+
+@pytest.mark.row(11)
+def test_one_in_the_middle_of_its_end_may_have_children_who_are_no_orphans_yet(monkeypatch):
+    """Its environment has gone, so nobody can say whose it is; that is awaited, but not for ever."""
+    proc, now = procfs.Proc(10, 1, 5, 5, 100, alive=True), [50.0]
+    monkeypatch.setattr(Forest, "_candidates", lambda self: [10])
+    monkeypatch.setattr(procfs, "read", lambda pid: proc)
+    monkeypatch.setattr(procfs, "setting", lambda pid, name: "")
+    monkeypatch.setattr(procfs, "veiled", lambda pid: True)
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    forest = Forest(None, None, lambda call: None)
+    assert forest.orphans(("session", 5)) == {10: 100}
+    assert not forest.complete
+    now[0] += VEILED
+    forest.forget()
+    forest.orphans()
+    assert forest.complete, "it hangs there"
+    monkeypatch.setattr(procfs, "setting", lambda pid, name: "i:1:w")
+    forest.forget()
+    assert forest.orphans(("tag", "i:1:w")) == {10: 100}, "after all it went on"
+
+
+def test_who_has_no_environment_just_now(monkeypatch):
+    stat = "10 (x) {} 1 5 5 0 -1 {} " + "0 " * 41 + "{} 0"
+    contents = {}
+    monkeypatch.setattr(procfs, "_content", contents.get)
+
+    def veiled(state, flags, end, environ=b""):
+        contents.clear()
+        contents["/proc/10/environ"] = environ
+        contents["/proc/10/stat"] = stat.format(state, flags, end).encode()
+        return procfs.veiled(10)
+
+    assert veiled("R", 4, 0), "ends"
+    assert veiled("R", 0, 0), "is in the middle of exec"
+    assert not veiled("R", 0, 0, b"A=1")
+    assert not veiled("R", 0, 4711), "has an empty one"
+    assert not veiled("R", 0, 0, None), "is another user's"
+    assert not veiled("Z", 4, 0), "has ended, though others of its threads have not"
+    contents.clear()
+    assert not procfs.veiled(10)
+
+
+def test_an_empty_environment_is_one():
+    child = subprocess.Popen(["/bin/sleep", "1000"], env={})
+    try:
+        while b"sleep" not in procfs._content(f"/proc/{child.pid}/cmdline"):
+            pass
+        assert procfs.environment(child.pid) == b""
+        assert not procfs.veiled(child.pid)
+    finally:
+        child.kill()
+        child.wait()

@@ -2,11 +2,12 @@
 
 The workers of a wave are started together and stopped together, each by the whole path: order, signals, grace, kill,
 proof. Whether somebody lives is looked up in /proc from outside in the moment of the answer. Times are from the order
-to the answer. `-s` shows them. Known wart: they share the machine with what is being stopped, and with other tests in
-the small runs, whose bounds are therefore wide.
+to the answer. `-s` shows them. Known wart: they share the machine with what is being stopped, and with others: where
+those take more than there is, and in small runs, the bound is wide.
 """
 
 import itertools
+import os
 import random
 import select
 import statistics
@@ -23,7 +24,7 @@ GRACE = 0.2
 """Seconds between TERM and KILL."""
 
 SLACK, WIDE = 0.5, 10.0
-"""Seconds after the grace within which 99 of 100 stops are answered."""
+"""Seconds after the grace within which 99 of 100 stops are answered, and where others take the machine."""
 
 COMPANY = 4
 """Workers that are stopped together where times are measured."""
@@ -103,7 +104,8 @@ class Stops:
         name = said["worker"]
         if name not in asked or said["run"] != self.runs[name]:
             return  # it was said before this wave
-        assert not said["stuck"], f"{name} is still there: {self.marks.of(name)}"
+        if said["stuck"] and (left := self.marks.of(name)):
+            raise AssertionError(f"{name} is still there: {left}")
         self.killed[name] += said["state"] == "killing" and not hurried
         if said["state"] in ("stopped", "done", "failed"):
             taken = said["at"] - asked.pop(name)
@@ -160,7 +162,9 @@ def test_nobody_survives_a_stop(tmp_path, record_property, subreaper):
 def test_nobody_survives_a_thousand_stops(tmp_path, record_property, subreaper):
     kinds = OBEDIENT | WILD | dict(mixtures(16, seed=subreaper))
     waves = [{"company": COMPANY, **wave} for wave in ({}, APART, APART, {}, HURRIED)]
-    stopped(tmp_path, record_property, kinds, waves * 25, SLACK, subreaper=subreaper)
+    slack = SLACK if os.getloadavg()[0] < 2 * os.cpu_count() else WIDE
+    record_property("slack s", str(slack))
+    stopped(tmp_path, record_property, kinds, waves * 25, slack, subreaper=subreaper)
 
 
 def test_a_supervisor_that_overlooks_orphans_is_found_out(tmp_path):
