@@ -131,9 +131,10 @@ class Tree:
         return calm
 
     def slay(self) -> None:
-        """Kills those that were stopped, and watches what does not go at once."""
+        """Kills those that were stopped, and watches what does not go at once; whoever is new is next."""
         if not procfs.available():
             self._signal_group(signal.SIGKILL)
+        killed = set(self._held)
         for proc in self._held.values():
             self._seen.setdefault(proc.pid, _Seen(proc.start))
             _send(proc, signal.SIGKILL)
@@ -141,7 +142,9 @@ class Tree:
             of_this_round.clear()
         if self._group is not None:
             self._group.kill()
-        self._watch(self._left())
+        self._watch(left := self._left())
+        if procfs.available() and any(proc.pid not in killed for proc in left):
+            self._forest.strike(self)
 
     def close(self) -> None:
         """Looks no more; whatever lives on is no longer known."""

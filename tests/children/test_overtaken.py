@@ -135,3 +135,21 @@ def test_an_empty_environment_is_one():
     finally:
         child.kill()
         child.wait()
+
+
+@pytest.mark.row(11)
+def test_who_is_found_only_after_the_kill_is_killed_next(monkeypatch):
+    """It would be waited for otherwise, until somebody orders the kill again."""
+    first, second = (procfs.Proc(pid, 1, 5, 5, 100, alive=True) for pid in (10, 11))
+    sent, rounds = [], []
+    there = iter([[first], [first], [first, second], [second], [second], []])
+    monkeypatch.setattr(Tree, "_gather", lambda self, settled=(): (next(there), set()))
+    monkeypatch.setattr(Tree, "_watch", lambda self, left: None)
+    monkeypatch.setattr("supervisor_core.children.tree._send", lambda proc, number: sent.append((proc.pid, number)))
+    forest = Forest(None, None, rounds.append)
+    tree = Tree(forest, os.getpid(), "", lambda: sent.append("empty"))
+    tree._leader_gone = True
+    tree.kill()
+    while rounds:
+        rounds.pop()()
+    assert sent == [(10, 19), (10, 9), (11, 19), (11, 9), "empty"]
