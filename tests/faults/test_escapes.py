@@ -122,8 +122,14 @@ class Stops:
             print(f"{name:24}", "p50 {:4.0f}  p99 {:4.0f}  max {:4.0f} ms".format(*(f * 1000 for f in figures)))
 
 
-def stopped(folder, record, kinds, waves, slack, **host):
-    """Runs these waves and checks all that is promised."""
+def busy():
+    """Whether others take more of the machine than there is; what is stopped here takes less than this."""
+    return os.getloadavg()[0] > 2 * os.cpu_count()
+
+
+def stopped(folder, record, kinds, waves, *, measured, **host):
+    """Runs these waves and checks all that is promised; the times strictly where they are `measured`."""
+    measured = measured and not busy()
     with Marks() as marks:
         stops = Stops(folder, marks, kinds, **host)
         with stops.host:
@@ -136,8 +142,10 @@ def stopped(folder, record, kinds, waves, slack, **host):
                     break
                 select.select([], [], [], 0.02)
             assert left == 0
-    assert stops.p99 <= GRACE + slack
-    if slack == SLACK:
+    measured = measured and not busy()
+    record("measured", str(measured))
+    assert stops.p99 <= GRACE + (SLACK if measured else WIDE)
+    if measured:
         for name in OBEDIENT:
             assert stops.killed[name] <= 0.01 * len(stops.taken[name]), f"{name} was killed, although it obeys"
             assert statistics.median(stops.taken[name]) < GRACE
@@ -152,7 +160,7 @@ SERVICE = pytest.mark.parametrize("subreaper", [True, False], ids=["service", "e
 @SERVICE
 def test_nobody_survives_a_stop(tmp_path, record_property, subreaper):
     waves = [{}, HURRIED] if subreaper else [APART]
-    stopped(tmp_path, record_property, OBEDIENT | WILD, waves, WIDE, subreaper=subreaper)
+    stopped(tmp_path, record_property, OBEDIENT | WILD, waves, measured=False, subreaper=subreaper)
 
 
 @pytest.mark.long
@@ -162,9 +170,7 @@ def test_nobody_survives_a_stop(tmp_path, record_property, subreaper):
 def test_nobody_survives_a_thousand_stops(tmp_path, record_property, subreaper):
     kinds = OBEDIENT | WILD | dict(mixtures(16, seed=subreaper))
     waves = [{"company": COMPANY, **wave} for wave in ({}, APART, APART, {}, HURRIED)]
-    slack = SLACK if os.getloadavg()[0] < 2 * os.cpu_count() else WIDE
-    record_property("slack s", str(slack))
-    stopped(tmp_path, record_property, kinds, waves * 25, slack, subreaper=subreaper)
+    stopped(tmp_path, record_property, kinds, waves * 25, measured=True, subreaper=subreaper)
 
 
 def test_a_supervisor_that_overlooks_orphans_is_found_out(tmp_path):
