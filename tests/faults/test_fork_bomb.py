@@ -1,7 +1,7 @@
 """A fork bomb in sessions of its own against the limit of its worker: bounded, told of, and gone with a stop.
 
 Where no control group counts processes the limit is RLIMIT_NPROC, which the kernel heeds for all users but root: so it
-takes root to start the bomb as somebody else, with a number that nobody here has.
+takes root to start the bomb as somebody else, with a number that nobody here has, nor another run of this test.
 """
 
 import errno
@@ -16,7 +16,7 @@ from tests.children.rigs import ZOO
 from tests.faults.marks import Marks, below
 from tests.faults.rig import AGAIN, Host, p50_p99, worker
 
-USER = "64013"
+USER = str(2_000_000 + os.getpid())
 LIMIT = 20
 PROBES = 10
 
