@@ -230,9 +230,11 @@ class Folders:
     def _make(self, files: StreamFiles) -> None:
         folder = files.folder
         place, worker = folder.parent, files.worker
-        place.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        place.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         if not (place / "name").exists():
-            (place / "name").write_text(worker, encoding="utf-8")
+            new = place / f"name{NEW}"  # never half a name: the logs would be nobody's at the next start
+            new.write_text(worker, encoding="utf-8")
+            new.replace(place / "name")
             self._link(worker, place)
         folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
