@@ -8,6 +8,7 @@ Known wart: a file system that frees space late is asked again at the next close
 """
 
 import contextlib
+import errno
 import math
 import os
 from collections import deque
@@ -134,17 +135,16 @@ class Retention:
     def _delete(self, files: StreamFiles) -> int:
         """Deletes the oldest segment of a stream; gives its bytes, one at least."""
         sealed = self._sealed[files]
-        base, size = sealed.popleft()
+        base, size = sealed[0]
+        bury(files, base)
+        sealed.popleft()
         if not sealed:
             del self._sealed[files]
         self._oldest.pop(files, None)
         self._count(files.worker, -size)
-        bury(files, base)
         files.bases = tuple(b for b in files.bases if b > base)
         files.forget(base)
-        for path in (files.index(base), files.log(base), files.packed(base)):
-            with contextlib.suppress(OSError):  # gone, or something that is not ours stands there
-                os.unlink(path)
+        _remove(files, base)
         return max(size, 1)
 
 
@@ -177,8 +177,14 @@ def last_time(files: StreamFiles, base: int) -> float:
     return 0.0
 
 
+def _remove(files: StreamFiles, base: int) -> None:
+    for path in (files.index(base), files.log(base), files.packed(base)):
+        with contextlib.suppress(OSError):  # gone, or something that is not ours stands there
+            os.unlink(path)
+
+
 def bury(files: StreamFiles, base: int) -> None:
-    """Writes down that a segment is gone; done before it is."""
+    """Writes down that a segment is gone; done before it is, unless only its own bytes can make the room for that."""
     end = files.bases[files.bases.index(base) + 1]
     before = _last(files)
     if before is not None and before.end >= end:
@@ -188,6 +194,17 @@ def bury(files: StreamFiles, base: int) -> None:
     stamp = last.stamp if last else max(files.first(end)[0] - 1, before.stamp if before else 0)
     length, flags = _last_line(files, base, end)
     record = Record(stamp, last.time if last else 0, end, length, CHUNK, flags)
+    try:
+        _write_down(files, record)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _remove(files, base)
+        with contextlib.suppress(OSError):  # freed late: then only how much is gone is known
+            _write_down(files, record)
+
+
+def _write_down(files: StreamFiles, record: Record) -> None:
     fd = os.open(files.expired, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
     try:
         os.pwrite(fd, record.pack(), os.fstat(fd).st_size // SIZE * SIZE)

@@ -1,5 +1,7 @@
 """The oldest segments go when there is too much; who comes back later is told what is missing."""
 
+import errno
+import os
 import random
 from collections.abc import Iterator
 from itertools import count, pairwise
@@ -10,6 +12,7 @@ import pytest
 
 from supervisor_core.children import files as files_module
 from supervisor_core.children import index as index_module
+from supervisor_core.children import retention as retention_module
 from supervisor_core.children.index import open_plain
 from supervisor_core.children.retention import bury
 from supervisor_core.children.segments import SegmentStore
@@ -106,6 +109,44 @@ def test_what_is_gone_stays_gone_and_counted_after_a_restart(store: SegmentStore
         assert size(root) < 10_000 + 2 * 1000
     finally:
         later.close()
+
+
+def test_on_a_disk_without_room_for_a_record_of_32_bytes_the_oldest_goes_all_the_same(
+    store: SegmentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(store, "a", range(1000))
+    oldest = store.after(VIEW, "", 1).items[0]
+    before = size(root)
+    written = os.pwrite
+
+    def full(fd: int, data: bytes, at: int) -> int:
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        if path.endswith("expired.idx") and size(root) == before:
+            raise OSError(errno.ENOSPC, "full", path)
+        return written(fd, data, at)
+
+    with monkeypatch.context() as patched, store._lock:
+        patched.setattr(os, "pwrite", full)
+        assert store._retention._delete_oldest(store._retention._sealed) > 0
+    assert size(root) < before
+    (gap,) = [item for item in store.after(VIEW, oldest.key or "", 10_000).items if isinstance(item, Gap)]
+    assert gap.end == store.after(VIEW, "", 10).expired_bytes
+
+
+def test_a_segment_that_cannot_be_deleted_now_is_deleted_later(
+    store: SegmentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EROFS, "read-only")
+
+    write(store, "a", range(1000))
+    oldest = min(root.glob("by-id/*/out/*.log"))
+    with monkeypatch.context() as patched, store._lock, pytest.raises(PermissionError):
+        patched.setattr(retention_module, "_write_down", refuse)
+        store._retention._delete_oldest(store._retention._sealed)
+    assert oldest.exists()
+    store._retention._delete_oldest(store._retention._sealed)
+    assert not oldest.exists()
 
 
 def test_a_deletion_that_was_cut_off_is_finished_at_the_start(store: SegmentStore, root: Path) -> None:
