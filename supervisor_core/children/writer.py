@@ -180,6 +180,7 @@ class StreamLog:
 
     def cut(self) -> None:
         """Closes the segment, which must not be empty, and begins the next one. After an OSError all is as before."""
+        self._open()  # where no file could be made it is known to nobody yet
         self.rest()
         sealed, records, torn = self.base, self.records, self.torn
         self.base, self.records, self.torn = self.end, 0, False

@@ -1,6 +1,7 @@
 """Folders of logs are made with the first byte, whatever has become of them, and stay their worker's over a restart."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from itertools import count
@@ -10,7 +11,7 @@ import pytest
 
 from supervisor_core.children import writer as writer_module
 from supervisor_core.children.segments import SegmentStore
-from supervisor_core.lines import Line, View
+from supervisor_core.lines import Gap, Line, View
 
 VIEW = View(("a",))
 
@@ -67,3 +68,30 @@ def test_whatever_folder_is_deleted_what_comes_after_is_kept(
     stream.append(b"two\n")
     stream.end()
     assert texts(store) == ["two"]
+
+
+def test_bytes_that_were_dropped_before_any_file_could_be_made_are_a_gap_and_trouble_no_retention(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    store = SegmentStore(root, now=lambda: clock[0], keep=10.0, on_full=0.0)
+    stream = store.open_stream("a", "out", 1)
+    by_id, away = root / "by-id", root / "away"
+    by_id.rename(away)
+    by_id.touch()  # no folder can be made in it
+    reading, writing = os.pipe()
+    os.write(writing, b"lost\n")
+    assert stream.move(reading) == 5
+    by_id.unlink()
+    away.rename(by_id)
+    for clock[0] in (2000.0, 3000.0):
+        store.expire()
+    stream.append(b"next\n")
+    stream.end()
+    assert texts(store) == ["next"]
+    gap = store.after(VIEW, "", 1).items[0]
+    assert isinstance(gap, Gap)
+    assert (gap.start, gap.end, gap.why) == (0, 5, "dropped")
+    for fd in (reading, writing):
+        os.close(fd)
+    store.close()
