@@ -23,6 +23,8 @@ LONGEST = 86_400.0
 """Seconds that it rests at a stretch, since some systems bound a wait."""
 SHORTEST = 1.0
 """Seconds between two looks at what is too old."""
+LATER = 60.0
+"""Seconds until another try where something cannot be deleted just now."""
 
 Swap = Callable[[StreamFiles, int, str], bool]
 """Puts the compressed file in its place when the segment is still there; then says True."""
@@ -95,7 +97,10 @@ class Upkeep:
                     self._busy = True
                     return self._jobs.popleft()
                 self._due = math.inf
-            self.by(max(self._expire(), self._now() + SHORTEST))
+            due = self._now() + LATER
+            with contextlib.suppress(OSError):
+                due = max(self._expire(), self._now() + SHORTEST)
+            self.by(due)
 
     def _compress(self, files: StreamFiles, base: int) -> None:
         new = files.packed(base) + NEW

@@ -1,6 +1,7 @@
 """What goes when: by age, by free space, by a worker's own policy; nothing here waits, the clock is a number."""
 
 import errno
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from supervisor_core.children import retention as retention_module
+from supervisor_core.children import upkeep as upkeep_module
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.children.writer import StreamLog
 from supervisor_core.errors import SupervisorError
@@ -134,6 +136,23 @@ def test_the_thread_deletes_what_is_due_by_itself(place: Place, monkeypatch: pyt
     store._upkeep.by(0.0)
     assert gone.wait(10)
     assert place.lines("a") == 0
+
+
+def test_the_thread_outlives_a_deletion_that_is_not_possible_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep_module, "LATER", 0.0)
+    answers, done = iter([OSError(errno.EROFS, "read-only"), math.inf]), threading.Event()
+
+    def expire() -> float:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        done.set()
+        return answer
+
+    upkeep = upkeep_module.Upkeep(lambda: 0.0, expire, lambda *_: False)
+    upkeep.by(0.0)
+    assert done.wait(10.0)
+    upkeep.close()
 
 
 def test_below_the_free_space_the_oldest_of_all_workers_go_first(place: Place) -> None:
