@@ -4,6 +4,8 @@ Counted by the log store, in a thread. Known wart: what is written to `err` coun
 since nothing here knows levels yet.
 """
 
+from datetime import UTC, datetime
+
 from starlette.responses import Response
 
 from supervisor_core.calling import call as in_thread
@@ -20,6 +22,9 @@ BUCKETS, MOST = 120, 1000
 SPAN = 3600.0
 """Seconds before the end at which it begins, unless the client says otherwise."""
 
+LATEST = datetime.max.replace(tzinfo=UTC).timestamp() - 1
+"""The last second of the year 9999 cannot be rounded."""
+
 WORK = 30_000
 """Workers times buckets at most: some seconds of looking into indexes."""
 
@@ -32,8 +37,10 @@ async def histogram(call: Call) -> Response:
     buckets = params.integer("buckets", BUCKETS, 1, MOST)
     end = params.moment("to") if params.has("to") else call.host.now()
     start = params.moment("from") if params.has("from") else end - SPAN
-    if not 0 <= start < end:
-        raise bad_query("from= is not before to=, or before 1970; leave one out, or exchange them")
+    if not 0 <= start < end < LATEST:
+        raise bad_query(
+            "from= is not before to=, or they are not between 1970 and 9999; leave one out, or exchange them"
+        )
     if len(what.view.workers) * buckets > WORK:
         raise bad_query(
             f"{len(what.view.workers)} workers in {buckets} buckets are too much at once; "

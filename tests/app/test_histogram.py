@@ -64,3 +64,11 @@ async def test_too_much_at_once_is_refused_with_what_would_do(monkeypatch: pytes
         assert (told.status_code, told.json()["code"]) == (400, "bad_query")
         assert "ask for 50 buckets" in told.json()["detail"]
         assert (await c.get(f"{ALL}?buckets=50")).status_code == 200
+
+
+@virtual
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59.9999Z", "9999-12-31T23:59:59-12:00"])
+async def test_a_moment_that_no_calendar_has_is_refused_and_nothing_breaks(end: str) -> None:
+    async with site(a_program("a")) as s, s.client("reader") as c:
+        told = await c.get(A, params={"to": end})
+        assert (told.status_code, told.json()["code"]) == (400, "bad_query")
