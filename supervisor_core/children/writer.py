@@ -12,6 +12,7 @@ Known wart: what the fallback (read, then write) has read and could not write is
 `splice` leaves it in the pipe.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -57,11 +58,19 @@ class StreamLog:
         self._held = b""
         self._can_splice = True
         self._begun = 0, 0
+        self._owed: Record | None = None
+        """The end of the run before, while it is not marked."""
 
     def enter(self, run: int) -> None:
-        """Makes `run` the one that is being written: chunks of different runs never join."""
+        """Makes `run` the one that is being written: chunks of different runs never join.
+
+        Where there is no room for the end of the run before, that is marked with the next record.
+        """
         if self.run != run or self.ended:
-            self.finish()
+            with contextlib.suppress(OSError):
+                self.finish()
+            if not self.ended and self.marked:
+                self._owed = Record(0, self._stamps.time(), self.end, self.run, END)
             self.run, self.ended, self.marked = run, False, False
             self._begun = self.end, self._stamps.time()
 
@@ -148,15 +157,17 @@ class StreamLog:
         if not self.marked:
             if self.marks is not None:
                 self.marks.mark(self.run)
+            if (owed := self._owed) is not None:
+                data = owed._replace(stamp=self._stamps.issue()[0], end=max(owed.end, self.base)).pack()
             at, time = self._begun
-            data = Record(self._stamps.issue()[0], time, max(at, self.base), self.run, START).pack()
+            data += Record(self._stamps.issue()[0], time, max(at, self.base), self.run, START).pack()
         if kind != START:
             stamp, time = self._stamps.issue()
             data += Record(stamp, time, self.end, self.run, kind).pack()
         if os.pwrite(self._index, data, self.records * SIZE) != len(data):
             raise OSError(errno.ENOSPC, "no room for an index record", str(self.files.index(self.base)))
         self.records += len(data) // SIZE
-        self.marked = True
+        self.marked, self._owed = True, None
         self.files.last = self._stamps.issued
         self._stamps.raise_to(self._stamps.issued)
 

@@ -95,3 +95,30 @@ def test_bytes_that_were_dropped_before_any_file_could_be_made_are_a_gap_and_tro
     for fd in (reading, writing):
         os.close(fd)
     store.close()
+
+
+@pytest.mark.parametrize("wrote", [True, False], ids=["wrote", "wrote nothing yet"])
+def test_a_run_begins_where_there_is_no_room_to_mark_the_end_of_the_one_before(
+    store: SegmentStore, monkeypatch: pytest.MonkeyPatch, wrote: bool
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    first = store.open_stream("a", "out", 1)
+    if wrote:
+        first.append(b"one\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        first._log.lose(7)
+        with pytest.raises(OSError, match="full"):
+            first.end()
+        streams = [store.open_stream("a", "out", run) for run in (2, 3)]
+    streams[-1].append(b"three\n")
+    streams[-1].end()
+    items = store.after(VIEW, "", 100).items
+    told = [
+        item.text if isinstance(item, Line) else item.end if isinstance(item, Gap) else (item.run, item.kind)
+        for item in items
+    ]
+    assert told == [*([(1, "start"), "one", 11, (1, "end")] if wrote else [7]), (3, "start"), "three", (3, "end")]
+    assert [item.key for item in items] == sorted({item.key for item in items})
