@@ -119,12 +119,12 @@ class Tree:
         Who was looked at once more after it was stopped has no further children, and is not looked at again.
         """
         found, ended = self._gather(self._settled)
+        self._settled.update(proc.pid for proc in found if proc.pid in self._held)
         fresh = [proc for proc in found if proc.pid not in self._held]
         for proc in fresh:
             self._held[proc.pid] = proc
             self._note(proc.pid)
             _send(proc, signal.SIGSTOP)
-        self._settled.update(proc.pid for proc in found if proc not in fresh)
         if calm := not fresh and ended <= self._gone:
             self.slay()
         self._gone |= ended

@@ -153,3 +153,14 @@ def test_who_is_found_only_after_the_kill_is_killed_next(monkeypatch):
     while rounds:
         rounds.pop()()
     assert sent == [(10, 19), (10, 9), (11, 19), (11, 9), "empty"]
+
+
+@pytest.mark.row(11)
+def test_stopping_a_tree_is_linear_in_its_size(monkeypatch):
+    found = [procfs.Proc(5_000_000 + i, 1, 1, 1, 1, alive=True) for i in range(200)]
+    compared = []
+    monkeypatch.setattr(Tree, "_gather", lambda *_: (found, set()))
+    monkeypatch.setattr(procfs.Proc, "__eq__", lambda one, other: bool(compared.append(1)))
+    tree = Tree(Forest(None, None, lambda call: None), os.getpid(), "", None)
+    assert not tree.hold()
+    assert not compared
