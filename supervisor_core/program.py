@@ -119,7 +119,9 @@ class _Running:
         self._leader = Exit(run, code=ended.code, signal=ended.signal, reason="" if ended.code == 0 else str(ended))
         left = self._tell_left()
         if left and not self._p.shutting_down:
-            then = "what it left goes on" if self._spec.daemon else "ending what it left"
+            then = "ending what it left"
+            if self._spec.daemon:  # after a failure it depends on whether it was up
+                then = "what it left goes on" if ended.code in self._spec.restart.success_exit_codes else "it left"
             self._p._note(f"the main process has ended ({ended}); {then}: {self._child.named(left)}")
 
     def _tell_left(self) -> tuple[int, ...]:

@@ -165,6 +165,19 @@ async def test_what_a_daemon_goes_on_as_is_named():
     await task
 
 
+@virtual
+async def test_nobody_promises_that_what_a_failed_daemon_left_goes_on():
+    """Before it is ready it has not become one, and is ended."""
+    spawner = FakeSpawner()
+    spawner.expect("web", descendants=1)
+    task, p, child = await begun(replace(spec(), daemon=True), spawner)
+    child.exit(3)
+    await turn()
+    assert p.notes == [f"the main process has ended (exit status 3); it left: {child.pid + 1} fake"]
+    child.descendant_exits()
+    await task
+
+
 def notes(supervisor):
     return [item.text for item in supervisor.logs.tail(View(("web",), streams=frozenset({"log"})), 50).items]
 
