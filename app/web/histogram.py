@@ -47,7 +47,8 @@ async def histogram(call: Call) -> Response:
             f"name fewer workers, or ask for {max(WORK // len(what.view.workers), 1)} buckets"
         )
     edges = [start + (end - start) * i / buckets for i in range(buckets)] + [end]
-    found: Histogram = await in_thread(call.host.logs.histogram, what.view, edges)
+    async with call.services.counting:
+        found: Histogram = await in_thread(call.host.logs.histogram, what.view, edges)
     told = {
         "from": wire.when(start),
         "to": wire.when(end),

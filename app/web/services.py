@@ -16,6 +16,9 @@ from .credentials import Credentials
 from .feed import Feed
 from .wire import Rows
 
+COUNTING = 2
+"""Each takes a thread and up to a second of it; others wait for their turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -45,7 +48,7 @@ class Settings:
 class Services:
     """`stopping`: set, every stream says good-bye and ends. `applied`: set once the config is applied (readyz).
 
-    `streams` are open now, `opened` counts all that ever were.
+    `streams` are open now, `opened` counts all that ever were. `counting` is for histograms.
     """
 
     settings: Settings
@@ -59,6 +62,7 @@ class Services:
     streams: int = 0
     opened: int = 0
     searches: Searches = field(default_factory=Searches)
+    counting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COUNTING))
     feed: Feed = field(init=False)
 
     async def aclose(self) -> None:

@@ -1,6 +1,7 @@
 """Numbers of lines over time, over HTTP."""
 
 import asyncio
+import threading
 from datetime import datetime, timedelta
 
 import pytest
@@ -72,3 +73,29 @@ async def test_a_moment_that_no_calendar_has_is_refused_and_nothing_breaks(end: 
     async with site(a_program("a")) as s, s.client("reader") as c:
         told = await c.get(A, params={"to": end})
         assert (told.status_code, told.json()["code"]) == (400, "bad_query")
+
+
+@virtual
+async def test_however_many_ask_few_are_counted_at_once() -> None:
+    async with site(a_program("a")) as s, s.client("reader") as c:
+        counting, most, lock = 0, 0, threading.Lock()
+
+        def count(*_: object) -> Histogram:
+            nonlocal counting, most
+            with lock:
+                counting += 1
+                most = max(most, counting)
+            go.wait(10)
+            with lock:
+                counting -= 1
+            return Histogram((5,), (0,))
+
+        s.host.logs.histogram = count  # type: ignore[method-assign]
+        go = threading.Event()
+        asking = [asyncio.create_task(c.get(f"{A}?buckets=1")) for _ in range(8)]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        go.set()
+        answers = await asyncio.gather(*asking)
+        assert [answer.json()["lines"] for answer in answers] == [[5]] * 8
+        assert most <= 2
