@@ -6,6 +6,7 @@ the rest is taken to have as many lines a byte.
 Known wart: a clock that was set back makes times in an index go back, too; there, lines count for a moment near theirs.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -47,9 +48,8 @@ def count_lines(streams: Sequence[StreamFiles], watermark: int, edges: Sequence[
 def _places(files: StreamFiles, watermark: int, moments: Sequence[int]) -> Iterator[int]:
     """The logical offset of what was written first at or after each moment (microseconds, ascending)."""
     bases = files.bases
-    begins = [files.first(base)[1] for base in bases]
-    if not begins[-1]:  # it has no record yet
-        bases, begins = bases[:-1], begins[:-1]
+    begins = _begins(files, bases)
+    last = bisect_left(begins, math.inf) - 1
     n, index = -1, None
     try:
         for moment in moments:
@@ -62,12 +62,20 @@ def _places(files: StreamFiles, watermark: int, moments: Sequence[int]) -> Itera
                     index.close()
                 n, index = segment, files.open_index(bases[segment])
             i = index.find_time(moment)
-            if n + 1 == len(bases):
+            if n == last:
                 i = min(i, index.find(watermark + 1))
             yield index.get(i - 1).end if i else bases[n]
     finally:
         if index is not None:
             index.close()
+
+
+def _begins(files: StreamFiles, bases: Sequence[int]) -> list[float]:
+    """When each segment begins, in microseconds; one without a record (there was no room for any) with the next one."""
+    begins = [math.inf]
+    for base in reversed(bases):
+        begins.append(files.first(base)[1] or begins[-1])
+    return begins[:0:-1]
 
 
 def _counted(files: StreamFiles, ranges: Ranges) -> list[int]:

@@ -150,9 +150,9 @@ def _again(read: Callable[[], _Result]) -> _Result:
 
 
 def _since(files: StreamFiles, time: int) -> int | None:
-    """The stamp of the first record that is not older than `time`, in microseconds."""
+    """The stamp of the first record that is not older than `time`, in microseconds. A segment may have no record."""
     for n in range(len(files.bases) - 1, -1, -1):
-        if n == 0 or files.first(files.bases[n])[1] < time:
+        if n == 0 or 0 < files.first(files.bases[n])[1] < time:
             with files.open_index(files.bases[n]) as index:
                 i = index.find_time(time)
                 if i < index.count:

@@ -159,3 +159,23 @@ def test_what_comes_during_the_call_does_not_count(store: SegmentStore, monkeypa
     stream.append(b"late\n" * 50)
     monkeypatch.setattr(store._pages, "_watermark", lambda: watermark)
     assert store.histogram(View(("a", "b")), edges) == before
+
+
+def test_segments_in_which_there_was_no_room_for_anything_lead_no_time_astray(tmp_path: Path) -> None:
+    now = [BEGIN]
+    store = SegmentStore(tmp_path / "logs", now=lambda: now[0], segment=2000)
+    stream = store.open_stream("a", "out", 1)
+    for second in range(300):
+        now[0] = BEGIN + second
+        stream.append(b"%07d\n" % second)
+        if second in (99, 199, 299):  # a new segment, a full disk, and another one
+            stream._log.cut()
+            stream._log.lose(50)
+            stream._log._ready()
+    view = View(("a",))
+    edges = [BEGIN + 50 * i for i in range(7)]
+    assert store.histogram(view, edges).lines == (50,) * 6
+    for second in range(0, 300, 7):
+        found = [item for item in store.at(view, BEGIN + second, 1).items if isinstance(item, Line)]
+        assert found[0].time == BEGIN + second
+    store.close()
