@@ -8,7 +8,6 @@ Known wart: what was dropped and not yet followed by a stored byte is forgotten 
 """
 
 import errno
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -80,10 +79,8 @@ class RunStream:
             return self._log.move(fd, limit)
 
     def _drop(self, fd: int, limit: int) -> int:
-        count = len(os.read(fd, limit))
         with self._lock:
-            self._log.lose(count)
-        return count
+            return self._log.drop(fd, limit)
 
     def append(self, data: bytes) -> None:
         with self._lock:

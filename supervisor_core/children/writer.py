@@ -67,6 +67,8 @@ class StreamLog:
         Where there is no room for the end of the run before, that is marked with the next record.
         """
         if self.run != run or self.ended:
+            self.lose(len(self._held))  # never a byte of one run in another
+            self._held = b""
             with contextlib.suppress(OSError):
                 self.finish()
             if not self.ended and self.marked:
@@ -78,6 +80,8 @@ class StreamLog:
         """Marks the end of the run, unless it wrote nothing: then it leaves no trace."""
         if not self.ended:
             if self.marked or self.end > self._begun[0]:
+                if self.torn:  # an index names no bytes that are not there
+                    self._ready()
                 self._record(END)
             self.ended = True
 
@@ -114,6 +118,13 @@ class StreamLog:
             self.end += len(part)
             self._record(CHUNK)
             view = view[len(part) :]
+
+    def drop(self, fd: int, limit: int) -> int:
+        """Leaves out what is held, else bytes of a pipe; 0 at its end. Raises BlockingIOError."""
+        count = len(self._held) or len(_read(fd, limit))
+        self._held = b""
+        self.lose(count)
+        return count
 
     def lose(self, count: int) -> None:
         """Leaves so many bytes of the stream out: the next ones go to a new segment behind them."""

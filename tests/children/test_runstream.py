@@ -133,6 +133,48 @@ def test_while_bytes_are_dropped_the_disk_is_asked_now_and_then(
     assert shown(store) == [100, "there"]
 
 
+@pytest.mark.parametrize("ends", [True, False], ids=["the run ends", "the run goes on"])
+def test_where_bytes_are_copied_those_that_were_read_are_dropped_in_their_turn(
+    store: SegmentStore, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    reading, writing = pipe
+    disk = Disk()
+    writer = stream(store, disk, 0.0)
+    writer._log._can_splice = False
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        for text in (b"one\n", b"two\n"):
+            disk.now += AGAIN
+            os.write(writing, text)
+            assert writer.move(reading) == 4
+        if ends:
+            os.write(writing, b"six\n")
+            writer._patience, writer._full_since = 60.0, None
+            with pytest.raises(OSError, match="full"):
+                writer.move(reading)
+    if ends:
+        writer = store.open_stream("a", "out", 2)
+    disk.now += AGAIN
+    os.write(writing, b"three\n")
+    assert writer.move(reading) == 6
+    writer.end()
+    told = [(line.run, line.text) for line in store.after(VIEW, "", 9).items if isinstance(line, Line)]
+    assert told == [(2 if ends else 1, "three")]
+    assert sum(length for length in shown(store) if isinstance(length, int)) == (12 if ends else 8)
+
+
+def test_a_terminal_that_ends_while_bytes_are_dropped_has_ended(store: SegmentStore, disk: Disk) -> None:
+    ours, theirs = os.openpty()
+    os.set_blocking(ours, False)
+    os.close(theirs)
+    disk.full = True
+    assert stream(store, disk, 0.0).move(ours) == 0
+    os.close(ours)
+
+
 ON_TMPFS = """
 import os, sys
 from pathlib import Path
