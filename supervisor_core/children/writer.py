@@ -176,6 +176,7 @@ class StreamLog:
             stamp, time = self._stamps.issue()
             data += Record(stamp, time, self.end, self.run, kind).pack()
         if os.pwrite(self._index, data, self.records * SIZE) != len(data):
+            os.ftruncate(self._index, self.records * SIZE)  # else its first half, a mark, would be there twice
             raise OSError(errno.ENOSPC, "no room for an index record", str(self.files.index(self.base)))
         self.records += len(data) // SIZE
         self.marked, self._owed = True, None

@@ -122,3 +122,23 @@ def test_a_run_begins_where_there_is_no_room_to_mark_the_end_of_the_one_before(
     ]
     assert told == [*([(1, "start"), "one", 11, (1, "end")] if wrote else [7]), (3, "start"), "three", (3, "end")]
     assert [item.key for item in items] == sorted({item.key for item in items})
+
+
+def test_a_mark_that_found_room_without_the_bytes_that_it_belongs_to_is_told_once(
+    store: SegmentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = os.pwrite
+
+    def short(fd: int, data: bytes, at: int) -> int:
+        return written(fd, data[:32], at)
+
+    stream = store.open_stream("a", "out", 1)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no room"):
+        patched.setattr(os, "pwrite", short)
+        stream.append(b"one\n")
+    store.note("b", 1, "raises the watermark")
+    seen = store.after(VIEW, "", 9)
+    stream.append(b"two\n")
+    stream.end()
+    items = [*seen.items, *store.after(VIEW, seen.next, 9).items]
+    assert [item.text if isinstance(item, Line) else item.kind for item in items] == ["start", "one", "two", "end"]
