@@ -99,8 +99,9 @@ class Groups:
         return None, split(request.limits, root=root)
 
     def give_back(self, group: Group) -> None:
-        """Removes the group of a run that has ended; later, if somebody is in it still."""
-        self._groups.remove(group)
+        """Removes the group of a run that has ended, also after `close`; later, if somebody is in it still."""
+        if group in self._groups:
+            self._groups.remove(group)
         self._over.append(group)
         self._tidy()
         if not (self._groups or self._over):

@@ -105,6 +105,15 @@ def test_a_run_that_needs_none_gets_none(fake):
     assert not list(fake.glob(PREFIX + "*"))
 
 
+def test_a_run_that_outlives_the_closing_gives_its_group_back(fake):
+    """One that is started while its spawner closes."""
+    groups = Groups("i", fake)
+    group, _ = groups.prepare(request(daemon=True), root=True)
+    groups.close()
+    groups.give_back(group)
+    assert not group.path.exists()
+
+
 def test_names_that_are_taken_by_survivors_are_passed_over(fake):
     groups = Groups("me", fake)
     paths = [groups.prepare(request(daemon=True), root=True)[0].path.name for _ in range(3)]
