@@ -72,6 +72,8 @@ def mend(log: StreamLog, stamps: Stamps) -> None:
             fresh = [_stamped(stamps, Record(0, 0, base, size, REBUILT, ESTIMATED))]
     else:
         run, end, fresh = last.run, last.end, []
+        if last.kind == END and size > end - base:
+            run = 0  # the first bytes of the run after it, which nobody can tell
     for stop in _pieces(end, base + size):
         fresh.append(_stamped(stamps, Record(0, 0, stop, run, CHUNK, ESTIMATED)))
     _write(files, base, count, fresh)

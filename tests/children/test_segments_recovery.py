@@ -69,6 +69,21 @@ def test_bytes_without_a_record_are_shown_once_after_the_restart(place: Place) -
     assert texts(everything(store)) == numbered(range(8))
 
 
+def test_first_bytes_of_a_run_whose_mark_was_not_written_are_not_those_of_the_run_before(place: Place) -> None:
+    store = place.start(segment=100_000)
+    write(store, range(1))
+    store.open_stream("a", "out", 1).end()
+    place.stop()
+    with place.files(".log")[-1].open("ab") as log:
+        log.write(b"line 1\n")  # of run 2
+    store = place.start(segment=100_000)
+    store.open_stream("a", "out", 3).append(b"line 2\n")
+    told = [
+        (i.run, i.text if isinstance(i, Line) else i.kind) for i in everything(store).items if not isinstance(i, Gap)
+    ]
+    assert told == [(1, "start"), (1, "line 0"), (1, "end"), (0, "line 1"), (3, "start"), (3, "line 2")]
+
+
 @pytest.mark.parametrize("cut", [1, 17, 31, 32, 33, 63, 64, 100])
 def test_a_torn_index_loses_no_line(place: Place, cut: int) -> None:
     write(place.start(segment=100_000), range(10))
