@@ -19,7 +19,7 @@ import stat
 import time
 from collections.abc import Callable
 
-from .files import FILE_MODE, StreamFiles
+from .files import FILE_MODE, NEW, StreamFiles
 from .index import CHUNK, END, SIZE, START, Record
 from .openings import waiting
 from .stamps import Stamps
@@ -204,6 +204,8 @@ class StreamLog:
     def cut(self) -> None:
         """Closes the segment, which must not be empty, and begins the next one. After an OSError all is as before."""
         self._open()  # where no file could be made it is known to nobody yet
+        if self.torn:
+            self._probe()
         self.rest()
         sealed, records, torn = self.base, self.records, self.torn
         self.base, self.records, self.torn = self.end, 0, False
@@ -214,6 +216,18 @@ class StreamLog:
             self.base, self.records, self.torn = sealed, records, torn
             raise
         self._sealed(self.files, sealed)
+
+    def _probe(self) -> None:
+        """Raises OSError where the disk is still full: else each try would leave an empty segment behind."""
+        self.files.make_folder()
+        path = self.files.log(self.end) + NEW
+        fd = os.open(path, _FLAGS, FILE_MODE)
+        try:
+            if os.pwrite(fd, bytes(4096), 0) < 4096:
+                raise OSError(errno.ENOSPC, "no room for a segment", path)
+        finally:
+            os.close(fd)
+            os.unlink(path)
 
     def _at_newline(self) -> bool:
         self._open()

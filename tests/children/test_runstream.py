@@ -142,19 +142,17 @@ def test_where_bytes_are_copied_those_that_were_read_are_dropped_in_their_turn(
 
     reading, writing = pipe
     disk = Disk()
-    writer = stream(store, disk, 0.0)
+    writer = stream(store, disk, 60.0)
     writer._log._can_splice = False
+    os.write(writing, b"one\n")
     with monkeypatch.context() as patched:
         patched.setattr(os, "pwrite", full)
-        for text in (b"one\n", b"two\n"):
-            disk.now += AGAIN
-            os.write(writing, text)
-            assert writer.move(reading) == 4
-        if ends:
-            os.write(writing, b"six\n")
-            writer._patience, writer._full_since = 60.0, None
-            with pytest.raises(OSError, match="full"):
-                writer.move(reading)
+        with pytest.raises(OSError, match="full"):
+            writer.move(reading)
+        if not ends:
+            disk.now += 60.0
+            os.write(writing, b"two\n")
+            assert [writer.move(reading), writer.move(reading)] == [4, 4]
     if ends:
         writer = store.open_stream("a", "out", 2)
     disk.now += AGAIN
@@ -163,7 +161,32 @@ def test_where_bytes_are_copied_those_that_were_read_are_dropped_in_their_turn(
     writer.end()
     told = [(line.run, line.text) for line in store.after(VIEW, "", 9).items if isinstance(line, Line)]
     assert told == [(2 if ends else 1, "three")]
-    assert sum(length for length in shown(store) if isinstance(length, int)) == (12 if ends else 8)
+    assert sum(length for length in shown(store) if isinstance(length, int)) == (4 if ends else 8)
+
+
+def test_a_disk_that_stays_full_gets_no_new_files_with_each_try(
+    store: SegmentStore, pipe: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    reading, writing = pipe
+    disk = Disk()
+    writer = stream(store, disk, 0.0)
+    writer.append(b"one\n")
+    with monkeypatch.context() as patched:
+        for call in ("pwrite", "splice"):
+            patched.setattr(os, call, full)
+        for _ in range(20):
+            disk.now += 2 * AGAIN
+            os.write(writing, b"two\n")
+            assert writer.move(reading) == 4
+    disk.now += 2 * AGAIN
+    os.write(writing, b"three\n")
+    assert writer.move(reading) == 6
+    writer.end()
+    assert shown(store) == ["one", 80, "three"]
+    assert len(list(tmp_path.glob("logs/by-id/*/out/*"))) == 4, "two segments and their indexes"
 
 
 def test_a_terminal_that_ends_while_bytes_are_dropped_has_ended(store: SegmentStore, disk: Disk) -> None:
