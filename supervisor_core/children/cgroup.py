@@ -122,6 +122,8 @@ class Groups:
     def _make(self, request: LaunchRequest, wanted: set[str]) -> Group | None:
         try:
             base = self._base or ground(own_group())
+            if not os.access(base / "cgroup.procs", os.W_OK):  # as the kernel asks of who moves from there
+                return None
             there = wanted & set((base / "cgroup.controllers").read_text().split())
             if not (there or request.daemon):
                 return None

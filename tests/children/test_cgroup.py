@@ -39,6 +39,7 @@ def base(monkeypatch):
 def fake(tmp_path):
     """A folder like a group's that has all controllers."""
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu memory pids\n")
+    (tmp_path / "cgroup.procs").touch()
     return tmp_path
 
 
@@ -67,6 +68,18 @@ def test_limits_are_written_where_the_controllers_are(fake):
     assert parts.said == ()
     enabled = {(folder / "cgroup.subtree_control").read_text() for folder in (fake, fake / "quarterdeck-me")}
     assert enabled <= {"+memory", "+cpu"}
+    groups.close()
+
+
+def test_a_group_that_nobody_could_be_moved_to_is_not_made(fake):
+    """The kernel asks for the right to write where both groups meet: then the start would be refused for good."""
+    (fake / "cgroup.procs").unlink()
+    groups = Groups("me", fake)
+    assert groups.prepare(request(daemon=True), root=True)[0] is None
+    group, parts = groups.prepare(request(limits={"memory": 2**30}), root=True)
+    assert group is None
+    assert [name for name, _, _ in parts.rlimits] == ["memory"]
+    assert not ours(fake, groups)
     groups.close()
 
 
