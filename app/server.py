@@ -95,7 +95,7 @@ class _Service:
             instance.logs, now=self.clock.now, max_total=limits.max_total,
             segment=limits.each.segment, max_worker=limits.each.max_worker, keep=limits.each.keep,
             min_free=limits.each.min_free, compress=limits.each.compress, on_full=limits.each.on_full,
-            own={spec.name: spec.logs for spec in config.workers},
+            own={spec.name: spec.logs for spec in config.workers}, copy=True,
         )  # fmt: skip
         self.supervisor = Supervisor(
             stay=True,

@@ -26,7 +26,7 @@ from .retention import Retention, last_time
 from .runstream import RunStream
 from .stamps import Stamps
 from .upkeep import Upkeep
-from .writer import StreamLog
+from .writer import MOVE, StreamLog
 
 PLAIN = 1
 """Closed segments of a stream that stay as they are: there `tail` and followers that lag read most."""
@@ -35,7 +35,8 @@ PLAIN = 1
 class SegmentStore:
     """Implements `LogSink` in the folder `root`. `now` in seconds since the epoch, sizes in bytes, `keep` in seconds.
 
-    `own` are the policies of workers that have one of their own; the others have what the arguments say. Raises
+    `own` are the policies of workers that have one of their own; the others have what the arguments say. `copy` is
+    quicker and for a process with which its workers end: what was read and not yet written is lost with it. Raises
     `SupervisorError` when another process writes there, or when the folder cannot be used. Close it to let go of it.
     """
 
@@ -52,7 +53,9 @@ class SegmentStore:
         compress: bool = False,
         on_full: float = math.inf,
         own: Mapping[str, LogPolicy] = MappingProxyType({}),
+        copy: bool = False,
     ) -> None:
+        self._buffer = memoryview(bytearray(MOVE)) if copy else None
         self._policy = LogPolicy(max_worker, keep, segment, min_free, compress, on_full)
         self._own = own
         self._now = now
@@ -124,7 +127,7 @@ class SegmentStore:
         log = self._logs.get(key)
         if log is None:
             policy = self._policy_of(files.worker)
-            log = self._logs[key] = StreamLog(files, self._stamps, policy.segment, self._sealed)
+            log = self._logs[key] = StreamLog(files, self._stamps, policy.segment, self._sealed, self._buffer)
             if files.stream == "err":
                 log.marks = self._log(self._folders.open(files.worker, "out"))
             mend(log, self._stamps)

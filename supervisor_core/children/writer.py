@@ -1,4 +1,7 @@
-"""The writing side of one stream: from a pipe to the segment file with `splice`, one index record a moved chunk.
+"""The writing side of one stream: from a pipe to the segment file, one index record a moved chunk.
+
+`splice` loses nothing when the process is killed, but holds the writer up while the file is written; copying does not
+(twice the bytes a second), and is for a process whose end is that of the workers too.
 
 Nothing here looks at the bytes; only at the cut of a segment one of them is read back. All calls are made under the
 store's lock. Files come into being with the first byte, so a thousand silent workers cost none: a run's mark is
@@ -15,14 +18,14 @@ Known wart: what the fallback (read, then write) has read and could not write is
 import contextlib
 import errno
 import os
-import stat
 import time
 from collections.abc import Callable
 
-from .files import FILE_MODE, NEW, StreamFiles
+from .files import NEW, StreamFiles
 from .index import CHUNK, END, SIZE, START, Record
 from .openings import waiting
 from .stamps import Stamps
+from .standing import is_own, make_sure_of_room, open_own
 
 MOVE = 256 * 1024
 """Bytes of one move at most: one flooding worker does not hold up the others."""
@@ -30,14 +33,20 @@ MOVE = 256 * 1024
 LOOK = 0.05
 """Seconds of writing after which it is looked again whether the open files still stand under their names."""
 
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-
 
 class StreamLog:
-    """One stream over all its runs. `segment` is the size, index included, past which a segment is cut."""
+    """One stream over all its runs. `segment` is the size, index included, past which a segment is cut.
+
+    With a `buffer`, which may serve all streams under the same lock, bytes are copied through it, not spliced.
+    """
 
     def __init__(
-        self, files: StreamFiles, stamps: Stamps, segment: int, sealed: "Callable[[StreamFiles, int], None]"
+        self,
+        files: StreamFiles,
+        stamps: Stamps,
+        segment: int,
+        sealed: "Callable[[StreamFiles, int], None]",
+        buffer: memoryview | None = None,
     ) -> None:
         self.files = files
         self._stamps = stamps
@@ -56,7 +65,7 @@ class StreamLog:
         self._log = self._index = -1
         self._looked = 0.0
         self._held = b""
-        self._can_splice = True
+        self._buffer = buffer
         self._begun = 0, 0
         self._owed: Record | None = None
         """The end of the run before, while it is not marked."""
@@ -103,7 +112,7 @@ class StreamLog:
                 return 0
         self._ready()
         room = min(limit, max(2 * self._segment - (self.end - self.base), 1))
-        count = self._splice(fd, room) if self._can_splice and not self._held else self._copy(fd, room)
+        count = self._splice(fd, room) if self._buffer is None and not self._held else self._copy(fd, room)
         if count:
             self.end += count
             self._record(CHUNK)
@@ -145,16 +154,23 @@ class StreamLog:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOSYS):
                 raise
-            self._can_splice = False  # not a pipe, or a file system without it
+            self._buffer = memoryview(bytearray(MOVE))  # not a pipe, or a file system without it
             return self._copy(fd, room)
 
     def _copy(self, fd: int, room: int) -> int:
-        if not self._held:
-            self._held = _read(fd, room)
-        count = len(self._held)
-        self._write(memoryview(self._held))
+        """Writes what is held, else what it reads, which is held where there is no room for it."""
+        if self._held:
+            data = memoryview(self._held)
+        else:
+            assert self._buffer is not None
+            data = self._buffer[: _read_into(fd, self._buffer[:room])]
+        try:
+            self._write(data)
+        except OSError:
+            self._held = self._held or bytes(data)
+            raise
         self._held = b""
-        return count
+        return len(data)
 
     def _write(self, data: memoryview) -> None:
         done = 0
@@ -204,8 +220,9 @@ class StreamLog:
     def cut(self) -> None:
         """Closes the segment, which must not be empty, and begins the next one. After an OSError all is as before."""
         self._open()  # where no file could be made it is known to nobody yet
-        if self.torn:
-            self._probe()
+        if self.torn:  # else each try on a full disk would leave an empty segment behind
+            self.files.make_folder()
+            make_sure_of_room(self.files.log(self.end) + NEW)
         self.rest()
         sealed, records, torn = self.base, self.records, self.torn
         self.base, self.records, self.torn = self.end, 0, False
@@ -216,18 +233,6 @@ class StreamLog:
             self.base, self.records, self.torn = sealed, records, torn
             raise
         self._sealed(self.files, sealed)
-
-    def _probe(self) -> None:
-        """Raises OSError where the disk is still full: else each try would leave an empty segment behind."""
-        self.files.make_folder()
-        path = self.files.log(self.end) + NEW
-        fd = os.open(path, _FLAGS, FILE_MODE)
-        try:
-            if os.pwrite(fd, bytes(4096), 0) < 4096:
-                raise OSError(errno.ENOSPC, "no room for a segment", path)
-        finally:
-            os.close(fd)
-            os.unlink(path)
 
     def _at_newline(self) -> bool:
         self._open()
@@ -242,7 +247,7 @@ class StreamLog:
         if now - self._looked < LOOK:
             return False
         self._looked = now
-        own = [_is(self._log, self.files.log(self.base)), _is(self._index, self.files.index(self.base))]
+        own = [is_own(self._log, self.files.log(self.base)), is_own(self._index, self.files.index(self.base))]
         return not all(own)
 
     def _open(self) -> None:
@@ -259,9 +264,19 @@ class StreamLog:
 
     def _open_both(self) -> None:
         if self._log < 0:
-            self._log = _open_own(self.files.log(self.base))
+            self._log = open_own(self.files.log(self.base))
         if self._index < 0:
-            self._index = _open_own(self.files.index(self.base))
+            self._index = open_own(self.files.index(self.base))
+
+
+def _read_into(fd: int, buffer: memoryview) -> int:
+    """Reads a pipe or a terminal; 0 at the end."""
+    try:
+        return os.readv(fd, [buffer])
+    except OSError as error:
+        if error.errno != errno.EIO:  # a terminal whose last writer is gone
+            raise
+        return 0
 
 
 def _read(fd: int, limit: int) -> bytes:
@@ -272,29 +287,3 @@ def _read(fd: int, limit: int) -> bytes:
         if error.errno != errno.EIO:  # a terminal whose last writer is gone
             raise
         return b""
-
-
-def _open_own(path: str) -> int:
-    """Opens a file of ours, and makes it where it is not; what is no file in its place is taken away."""
-    try:
-        fd = os.open(path, _FLAGS | os.O_NONBLOCK, FILE_MODE)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-    else:
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            return fd
-        os.close(fd)
-    os.unlink(path)
-    return os.open(path, _FLAGS | os.O_EXCL, FILE_MODE)
-
-
-def _is(fd: int, path: str) -> bool:
-    """Whether `path` is this very file; another one in its place is put aside, so that nobody reads it as ours."""
-    try:
-        if os.path.samestat(os.fstat(fd), os.lstat(path)):
-            return True
-        os.replace(path, f"{path}.foreign")
-    except FileNotFoundError:
-        pass
-    return False

@@ -19,13 +19,14 @@ from supervisor_core.logs import LogSink, MemoryStore
 VIEW = View(("w",))
 
 
-@pytest.fixture(params=["files", "memory"])
+@pytest.fixture(params=["files", "copied to files", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogSink]:
     ticks = count()
     if request.param == "memory":
         yield MemoryStore(lambda: 1e9 + next(ticks) / 1e3)
         return
-    made = SegmentStore(tmp_path / "logs", now=lambda: 1e9 + next(ticks) / 1e3, segment=10_000)
+    copy = request.param == "copied to files"
+    made = SegmentStore(tmp_path / "logs", now=lambda: 1e9 + next(ticks) / 1e3, segment=10_000, copy=copy)
     yield made
     made.close()
 

@@ -13,7 +13,7 @@ import pytest
 
 from supervisor_core.children.runstream import AGAIN, RunStream
 from supervisor_core.children.segments import SegmentStore
-from supervisor_core.children.writer import StreamLog
+from supervisor_core.children.writer import MOVE, StreamLog
 from supervisor_core.lines import Line, View
 from tests.support.needs import missing
 
@@ -53,10 +53,10 @@ def pipe() -> Iterator[tuple[int, int]]:
         os.close(end)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SegmentStore]:
+@pytest.fixture(params=[False, True], ids=["spliced", "copied"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SegmentStore]:
     ticks = count()
-    made = SegmentStore(tmp_path / "logs", now=lambda: 1e9 + next(ticks) / 1e3)
+    made = SegmentStore(tmp_path / "logs", now=lambda: 1e9 + next(ticks) / 1e3, copy=request.param)
     yield made
     made.close()
 
@@ -143,7 +143,7 @@ def test_where_bytes_are_copied_those_that_were_read_are_dropped_in_their_turn(
     reading, writing = pipe
     disk = Disk()
     writer = stream(store, disk, 60.0)
-    writer._log._can_splice = False
+    writer._log._buffer = memoryview(bytearray(MOVE))
     os.write(writing, b"one\n")
     with monkeypatch.context() as patched:
         patched.setattr(os, "pwrite", full)

@@ -48,7 +48,7 @@ def resident():
 class Host:
     def __init__(self, told):
         self.told = told
-        self.store = SegmentStore(Path(told["logs"]), now=Clock().now, **told["store"])
+        self.store = SegmentStore(Path(told["logs"]), copy=True, now=Clock().now, **told["store"])
         spawner = LocalSpawner(self.store, subreaper=told["subreaper"])
         self.supervisor = Supervisor(spawner=spawner, logs=self.store, stay=True, logger=lambda *_: None)
         self.leaving = asyncio.Event()
