@@ -92,7 +92,9 @@ class Channel:
         """Takes what is in the pipe now, then ends it; a writer that goes on is not waited for."""
         if self.fd < 0:
             return
-        left = waiting(self.fd)
+        left = waiting(self.fd) + (
+            MOVE if self.trouble is not None else 0
+        )  # what was read and found no room comes first
         try:
             while left > 0 and (count := self._writer.move(self.fd, min(left, MOVE))):
                 left -= count

@@ -187,6 +187,26 @@ def test_a_full_disk_leaves_the_bytes_in_the_pipe(
     store.close()
 
 
+@pytest.mark.parametrize("more", [b"", b"third\n"])
+def test_a_close_brings_out_what_was_read_and_found_no_room_and_all_behind_it(
+    tmp_path: Path, pipe: tuple[int, Writer], monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    store = SegmentStore(tmp_path / "logs", now=lambda: 1e9, copy=True)
+    fd, worker = pipe
+    channel = Pump(store).open("w", "out", 1, fd)
+    worker.write(b"first\n")
+    assert channel.move()
+    worker.write(b"second\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        assert channel.move()
+        assert channel.trouble is not None
+    worker.write(more)
+    channel.close()
+    assert texts(store) == ["first", "second", *more.decode().splitlines()]
+    store.close()
+
+
 def test_a_close_that_finds_no_room_says_so_and_ends_all_the_same(
     tmp_path: Path, pipe: tuple[int, Writer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
