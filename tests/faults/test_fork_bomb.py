@@ -43,6 +43,7 @@ def bombs(marks, python):
 def python():
     """A Python that everybody may run; ours may be in somebody's home."""
     if (found := shutil.which("python3", path="/usr/bin:/usr/local/bin")) is None:
+        # also in CI: the tests' own Python may be in a home, and no other is promised
         pytest.skip("needs a Python that another user may run")
     return found
 
