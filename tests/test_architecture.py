@@ -41,6 +41,7 @@ ALLOWED = {
     ("supervisor_core/clock.py", "time.time"): "the one clock: wall time once, at its start",
     ("supervisor_core/supervisor.py", "random"): "the jitter of back-off, handed to the machine as a function",
     ("supervisor_core/__init__.py", "getattr by name"): "public names are imported when first used, from a fixed table",
+    ("supervisor_core/failing.py", "getattr by name"): "a test names an error as errno does",
     ("supervisor_core/plan.py", "getattr by name"): "compares two records field by field",
     ("supervisor_core/model.py", "getattr by name"): "prints those flags of a status that are set",
     ("supervisor_core/turn.py", "getattr by name"): "compares two records field by field",

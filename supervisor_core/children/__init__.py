@@ -8,10 +8,12 @@ None waits for another. All callbacks and futures belong to the event loop that 
 """
 
 import signal
-from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 Output = Callable[[str, bytes], None]
 """Called as (stream, bytes) in the loop's thread; b"" once at the end of each stream."""
@@ -114,6 +116,13 @@ class Child(Protocol):
 
     def signal(self, number: int, *, tree: bool = False) -> None:
         """Sends to the leader or to all; does nothing when it is gone."""
+        ...
+
+    def stop(self, steps: Sequence[tuple[int, float]]) -> None:
+        """Sends each signal to the whole tree, then CONT, and waits so many seconds; a second call changes nothing.
+
+        It goes on when the one that ordered it is gone, if the processes' owner is another one.
+        """
         ...
 
     def kill_tree(self) -> None:

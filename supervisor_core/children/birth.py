@@ -1,25 +1,23 @@
-"""The system calls around one child of this process: start it, notice its end, see how it ended, reap it.
+"""Starts a program as a child of a process with threads and an event loop. Its end is `ends.py`.
 
-Nothing is remembered here. Known wart: `look` blocks when the child has not ended; call it on its event only.
+Nothing is remembered here. Known wart: what a child has to do to itself costs a second interpreter, see `become.py`.
 """
 
 import asyncio
 import contextlib
 import marshal
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import IO
 
-from . import Ended, LaunchRequest, become
+from . import LaunchRequest, become
 from .limits import Parts
+from .loops import watch
 
 READY = become.READY
-
-TAKEN = "unknown: somebody else in this process collected its exit status"
 
 
 def start(request: LaunchRequest, ends: list[int], parts: Parts, join: Sequence[str] = ()) -> tuple[int, int | None]:
@@ -89,17 +87,6 @@ def _nameless() -> IO[bytes]:
     return open(os.memfd_create("order"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 
-def handle(pid: int) -> int:
-    """A pidfd of a child that was just started; where there is none to be had the child is ended. Raises OSError."""
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        raise
-
-
 async def hear(loop: asyncio.AbstractEventLoop, fd: int) -> bytes:
     """Reads a report to its end; takes the descriptor over."""
     said, over = b"", loop.create_future()
@@ -117,44 +104,3 @@ async def hear(loop: asyncio.AbstractEventLoop, fd: int) -> bytes:
     finally:
         undo()
     return said
-
-
-def look(pid: int) -> Ended:
-    """How it ended, without reaping it."""
-    try:
-        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    except ChildProcessError:
-        return Ended(reason=TAKEN)
-    assert found is not None
-    if found.si_code == os.CLD_EXITED:
-        return Ended(code=found.si_status)
-    return Ended(signal=found.si_status)
-
-
-def reap(pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)
-
-
-def watch(loop: asyncio.AbstractEventLoop, fd: int, call: Callable[[], None]) -> Callable[[], None]:
-    """Calls when `fd` is readable; the way out closes it."""
-    loop.add_reader(fd, call)
-
-    def undo() -> None:
-        nonlocal fd
-        if fd >= 0:
-            if not loop.is_closed():
-                loop.remove_reader(fd)
-            os.close(fd)
-            fd = -1
-
-    return undo
-
-
-def has_pidfds() -> bool:
-    """False on other systems, on old kernels, and where a sandbox forbids them."""
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-    except (AttributeError, OSError):
-        return False
-    return True

@@ -152,6 +152,7 @@ class FakeChild:
         self._pids = pids
         self._pid = next(pids)
         self._descendants: dict[int, bool] = {}
+        self._steps: list[tuple[int, float]] | None = None
         names = ("out",) if request.merge_stderr else ("out", "err")
         self._open = dict.fromkeys(names, True)
         self._writers: dict[str, StreamWriter] = {}
@@ -222,6 +223,19 @@ class FakeChild:
         if number not in self.ignores or number == signal.SIGKILL:
             self._end(Ended(signal=int(number)))
         self._settle()
+
+    def stop(self, steps: Sequence[tuple[int, float]]) -> None:
+        if self._steps is None:
+            self._steps = list(steps)
+            self._next_step()
+
+    def _next_step(self) -> None:
+        if self._steps and not self.exited.done():
+            number, seconds = self._steps.pop(0)
+            self.signal(number, tree=True)
+            self.signal(signal.SIGCONT, tree=True)
+            if self._steps and not self.exited.done():
+                asyncio.get_running_loop().call_later(seconds, self._next_step)
 
     def kill_tree(self) -> None:
         self.killed += 1

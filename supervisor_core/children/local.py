@@ -19,13 +19,14 @@ from ..errors import CannotStart
 from ..flag import post
 from ..logs import LogSink
 from ..memory import MemoryStore
-from . import TAG, Ended, LaunchRequest, birth, listed, openings, procfs, refusals
+from . import TAG, Ended, LaunchRequest, birth, ends, openings, procfs, refusals
 from .cgroup import Group, Groups
 from .forest import Forest
+from .living import Living, named
+from .loops import watch
 from .outlets import Gate, Outlet, Source, Tap
 from .pump import Pump
 from .reaper import Reaper
-from .tree import Tree
 
 PATIENCE = 5.0
 """Seconds that `aclose` waits for what it killed."""
@@ -43,7 +44,7 @@ class LocalSpawner:
         self.instance = instance or secrets.token_hex(8)
         self._pump = Pump(self.store)
         self._subreaper = subreaper and procfs.become_subreaper()
-        self._pidfds = birth.has_pidfds()
+        self._pidfds = ends.has_pidfds()
         self._children: list[LocalChild] = []
         self._forest: Forest | None = None
         self._reaper: Reaper | None = None
@@ -60,15 +61,15 @@ class LocalSpawner:
             if group is not None:
                 undo.callback(self._groups.give_back, group)
             try:
-                outlets, ends = self._pipes(gate, request, undo)
-                pid, report = birth.start(request, ends, parts, () if group is None else (group.entrance,))
+                outlets, writing = self._pipes(gate, request, undo)
+                pid, report = birth.start(request, writing, parts, () if group is None else (group.entrance,))
                 undo.callback(_close, [] if report is None else [report])
-                _close(ends)  # first, so that a descriptor is free for what comes
-                pidfd = birth.handle(pid) if self._pidfds else None
+                _close(writing)  # first, so that a descriptor is free for what comes
+                pidfd = ends.handle(pid) if self._pidfds else None
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 raise refusals.refusal(request, error) from error
             undo.pop_all()
-        child = LocalChild(gate, request, pid, forest, outlets, group, self._forget)
+        child = LocalChild(gate, asyncio.get_running_loop(), request, pid, forest, outlets, group, self._forget)
         self._children.append(child)
         child.watch(pidfd)
         gate.release()
@@ -128,7 +129,7 @@ class LocalSpawner:
         if self._forest is None or self._gate is None or self._gate.loop is not loop:
             self._gate = Gate(loop)
             self._forest = Forest(
-                lambda fd, call: birth.watch(loop, fd, call),
+                lambda fd, call: watch(loop, fd, call),
                 lambda seconds, call: loop.call_later(seconds, call).cancel,
                 loop.call_soon,
                 subreaper=self._subreaper,
@@ -161,16 +162,17 @@ class LocalSpawner:
     def _forget(self, child: "LocalChild") -> None:
         if child in self._children:
             self._children.remove(child)
-            if child.group is not None:
-                self._groups.give_back(child.group)
+            if child.living.group is not None:
+                self._groups.give_back(child.living.group)
 
 
 class LocalChild:
-    """One run of a program in this process. See `children.Child`."""
+    """One run of a program in this process, as futures. See `children.Child`."""
 
     def __init__(
         self,
         gate: Gate,
+        loop: asyncio.AbstractEventLoop,
         request: LaunchRequest,
         pid: int,
         forest: Forest,
@@ -179,43 +181,33 @@ class LocalChild:
         over: Callable[["LocalChild"], None],
     ) -> None:
         self.worker, self.run = request.worker, request.run
-        self.group = group
-        self.leader_exited: asyncio.Future[Ended] = gate.loop.create_future()
-        self.output_ended: asyncio.Future[None] = gate.loop.create_future()
-        self.exited: asyncio.Future[Ended] = gate.loop.create_future()
-        self._gate, self._loop = gate, gate.loop
-        self._pid = pid
+        self.leader_exited: asyncio.Future[Ended] = loop.create_future()
+        self.output_ended: asyncio.Future[None] = loop.create_future()
+        self.exited: asyncio.Future[Ended] = loop.create_future()
+        self._loop = loop
         self._over = over
-        self._forest = forest
-        self._outlets = outlets
-        self._open = len(outlets)
         words = request.environment.get(TAG, "").split()
-        self._tree = Tree(forest, pid, words[-1] if words else "", self._emptied, group)
-        self._unwatch: Callable[[], None] | None = None
+        self.living = Living(gate, forest, pid, words[-1] if words else "", outlets, self, group=group)
 
     @property
     def pid(self) -> int:
-        return self._pid
+        return self.living.pid
 
     def watch(self, pidfd: int | None) -> None:
         """Begins to notice; takes the descriptor over. Without one a thread waits."""
-        for outlet in self._outlets:
-            outlet.begin(self._output_ended)
-        if pidfd is not None:
-            self._unwatch = birth.watch(self._loop, pidfd, self._leader_readable)
-        else:
-            threading.Thread(target=self._wait, name=f"wait for {self._pid}", daemon=True).start()
+        self.living.begin(pidfd)
+        if pidfd is None:
+            threading.Thread(target=self._wait, name=f"wait for {self.pid}", daemon=True).start()
 
     def signal(self, number: int, *, tree: bool = False) -> None:
         """Sends to the leader or to all of the tree; does nothing when it is gone."""
-        if tree:
-            self._tree.signal(number)
-        elif not self.leader_exited.done():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, number)
+        self.living.signal(number, tree=tree)
+
+    def stop(self, steps: Sequence[tuple[int, float]]) -> None:
+        self.living.stop(steps)
 
     def kill_tree(self) -> None:
-        self._tree.kill()
+        self.living.kill_tree()
 
     async def wipe_out(self) -> Ended:
         """Kills it and waits until nothing is left, whoever is in a hurry; gives the leader's end."""
@@ -226,23 +218,17 @@ class LocalChild:
         return self.exited.result()
 
     def left(self) -> tuple[int, ...]:
-        self._forest.forget()
-        return tuple(proc.pid for proc in self._tree.members())
+        return self.living.left()
 
     def named(self, pids: Sequence[int]) -> str:
-        return listed(pids, procfs.name)
+        return named(pids)
 
     def struck(self) -> str:
-        names = self._tree.struck
-        return "" if names.keys() <= {self._pid} else listed(tuple(names), names.__getitem__)
+        return self.living.struck()
 
     def let_go(self) -> None:
         """Stops to look, whatever lives on."""
-        self._tree.close()
-        if self._unwatch is not None:
-            self._unwatch()
-        for outlet in self._outlets:
-            outlet.close()
+        self.living.let_go()
         unknown = Ended(reason="unknown: it was still there when its owner left")
         for future in (self.leader_exited, self.exited):
             if not future.done():
@@ -251,44 +237,27 @@ class LocalChild:
 
     # ------------------------------------------------------------ facts
 
-    def _leader_readable(self) -> None:
-        assert self._unwatch is not None
-        self._unwatch()
-        self._unwatch = None
-        self._gate.hold()
-        self._leader_ended(birth.look(self._pid), lambda: birth.reap(self._pid))
+    def main_ended(self, ended: Ended) -> None:
+        if not self.leader_exited.done():
+            self.leader_exited.set_result(ended)
+
+    def emptied(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(self.leader_exited.result())
+        self._over(self)
+
+    def silenced(self) -> None:
+        if not self.output_ended.done():
+            self.output_ended.set_result(None)
 
     def _wait(self) -> None:
         """In a thread, where the system has no pidfds."""
         try:
-            code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             ended = Ended(code=code) if code >= 0 else Ended(signal=-code)
         except ChildProcessError:
-            ended = Ended(reason=birth.TAKEN)
-        post(self._loop, self._leader_ended, ended, lambda: None)
-
-    def _leader_ended(self, ended: Ended, reap: Callable[[], None]) -> None:
-        """All that it wrote is taken before its end is told; its number is free only after the look at its tree."""
-        if self.leader_exited.done():
-            return
-        for outlet in self._outlets:
-            outlet.drain()
-        self.leader_exited.set_result(self._tree.explained(ended))
-        self._tree.leader_ended()
-        reap()
-        self._tree.leader_reaped()
-
-    def _output_ended(self) -> None:
-        self._open -= 1
-        if not self._open and not self.output_ended.done():
-            self.output_ended.set_result(None)
-
-    def _emptied(self) -> None:
-        for outlet in self._outlets:
-            outlet.finish()
-        if not self.exited.done():
-            self.exited.set_result(self.leader_exited.result())
-        self._over(self)
+            ended = Ended(reason=ends.TAKEN)
+        post(self._loop, self.living.leader_ended, ended, lambda: None)
 
 
 def _close(ends: list[int]) -> None:

@@ -7,7 +7,6 @@ store, or through a `Tap` to a callback, never through policy. The source says w
 Known wart: while a store cannot take bytes the timer asks again, since no event says that a disk has room.
 """
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from . import Output
+from .loops import Loop, Timer
 from .pacing import READY
 
 DRAIN = 16
@@ -88,11 +88,11 @@ class Tap:
 class Gate:
     """Lets a handful of the readable pipes through in each turn of the loop, by turns (the kernel keeps the order)."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self._epoll: select.epoll | None = None
         self._calls: dict[int, Callable[[], None]] = {}
-        self._held: asyncio.TimerHandle | None = None
+        self._held: Timer | None = None
         self._open_until = 0.0
 
     def hold(self) -> None:
@@ -149,7 +149,7 @@ class Outlet:
         self._source = source
         self._fd = source.fd
         self._ended: Callable[[], None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._watched = False
 
     def begin(self, ended: Callable[[], None]) -> None:

@@ -7,10 +7,13 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from ..logs import LogSink, StreamWriter
 from .openings import waiting
 from .pacing import GROW, LARGE, MOVE, READY, Pace
+
+if TYPE_CHECKING:
+    from ..logs import LogSink, StreamWriter
 
 RETRY = 0.25
 """Seconds until a store that could not take bytes is asked again."""
@@ -25,7 +28,7 @@ only push each other out of the cache (100 writers: a fifth slower). Half of wha
 class Pump:
     """Opens channels into one store. `monotonic` gives seconds; it is what pauses are measured with."""
 
-    def __init__(self, store: LogSink, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: "LogSink", monotonic: Callable[[], float] = time.monotonic) -> None:
         self.store = store
         self.monotonic = monotonic
         self._large: set[Channel] = set()
@@ -57,7 +60,7 @@ class Channel:
     there is something to read. While there is trouble the bytes stay in the pipe and the worker waits.
     """
 
-    def __init__(self, pump: Pump, writer: StreamWriter, fd: int) -> None:
+    def __init__(self, pump: Pump, writer: "StreamWriter", fd: int) -> None:
         self._pump = pump
         self._writer = writer
         self._pace = Pace(MOVE)

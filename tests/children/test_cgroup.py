@@ -207,7 +207,7 @@ def test_a_daemon_that_forgets_whose_it_is_belongs_to_its_group(base):
         assert ours(base, spawner._groups) == ["web.1"]
         left = child.left()  # one more, perhaps, that only helped to get away and is about to end
         assert left
-        assert set(child.group.members()) & set(left)
+        assert set(child.living.group.members()) & set(left)
         child.kill_tree()
         assert await child.exited == Ended(code=0)
         assert not any(map(alive, left))
@@ -223,9 +223,9 @@ def test_a_kill_ends_all_of_a_group_at_one_stroke(base):
         spawner, heard = LocalSpawner(), Heard()
         child = await up(spawner, heard, "stubborn-child", "escapee", "child", daemon=True)
         left = child.left()
-        assert sorted(child.group.members()) == sorted(left)
+        assert sorted(child.living.group.members()) == sorted(left)
         assert len(left) == 4
-        child.group.kill()
+        child.living.group.kill()
         assert (await child.exited).signal == signal.SIGKILL
         assert not any(map(alive, left))
         await spawner.aclose()

@@ -217,3 +217,19 @@ async def test_an_instance_has_a_name(rig):
     assert rig.spawner.instance
     assert ":" not in rig.spawner.instance
     assert " " not in rig.spawner.instance
+
+
+@contract
+async def test_a_stop_goes_through_its_steps(rig):
+    child = await rig.up("ignore", "HUP", "ignore", "TERM")
+    child.stop(((signal.SIGHUP, 0.02), (signal.SIGTERM, 0.02), (signal.SIGQUIT, 60.0)))
+    child.stop(((signal.SIGKILL, 1.0),))  # changes nothing
+    assert await child.exited == Ended(signal=signal.SIGQUIT)
+
+
+@contract
+async def test_a_stop_reaches_what_is_below(rig):
+    child = await rig.up("child")
+    child.stop(((signal.SIGTERM, 60.0),))
+    await child.exited
+    assert child.left() == ()

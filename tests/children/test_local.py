@@ -242,7 +242,7 @@ def test_an_exit_status_that_somebody_else_took():
 
 
 def test_without_pidfds_a_thread_waits(monkeypatch):
-    monkeypatch.setattr(local_module.birth, "has_pidfds", lambda: False)
+    monkeypatch.setattr(local_module.ends, "has_pidfds", lambda: False)
 
     async def main():
         async with rig_of(LocalRig) as rig:
@@ -259,7 +259,7 @@ def test_without_pidfds_a_thread_waits(monkeypatch):
 
 def test_without_proc_the_group_is_what_is_known(monkeypatch):
     procfs = local_module.procfs
-    monkeypatch.setattr(local_module.birth, "has_pidfds", lambda: False)
+    monkeypatch.setattr(local_module.ends, "has_pidfds", lambda: False)
     monkeypatch.setattr(procfs, "available", lambda: False)
     monkeypatch.setattr(procfs, "read", lambda pid: None)
     monkeypatch.setattr(procfs, "children", lambda pid: None)

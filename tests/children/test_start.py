@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from supervisor_core.children import Ended, LaunchRequest, birth
+from supervisor_core.children import Ended, LaunchRequest, birth, ends
 from supervisor_core.children.limits import split
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.errors import CannotStart
@@ -209,7 +209,7 @@ def test_a_child_that_cannot_be_watched_is_ended_before_it_becomes(tmp_path, mon
     def fail(pid):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(birth.os, "pidfd_open", fail)
+    monkeypatch.setattr(ends.os, "pidfd_open", fail)
     monkeypatch.setattr(birth, "has_pidfds", lambda: True)
     assert not refused(tmp_path, nice=5).permanent
 

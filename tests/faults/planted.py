@@ -11,7 +11,7 @@ import orjson
 
 from app.web import wire
 from supervisor_core import children
-from supervisor_core.children import birth, reader
+from supervisor_core.children import ends, reader
 from supervisor_core.children.local import LocalChild
 from supervisor_core.children.outlets import Outlet
 from supervisor_core.children.pump import Channel
@@ -26,18 +26,18 @@ PLANTED = "QD_PLANTED"
 
 
 def a_death_by_signal_is_status_0(put):
-    right = birth.look
-    put(birth, "look", lambda pid: children.Ended(code=right(pid).code or 0))
+    right = ends.look
+    put(ends, "look", lambda pid: children.Ended(code=right(pid).code or 0))
 
 
 def a_status_has_seven_bits(put):
-    right = birth.look
+    right = ends.look
 
     def look(pid):
         ended = right(pid)
         return ended if ended.code is None else children.Ended(code=ended.code & 127)
 
-    put(birth, "look", look)
+    put(ends, "look", look)
 
 
 def a_signal_is_told_by_its_number(put):
@@ -45,14 +45,14 @@ def a_signal_is_told_by_its_number(put):
 
 
 def the_end_of_the_output_ends_the_run(put):
-    right = LocalChild._output_ended
+    right = LocalChild.silenced
 
-    def output_ended(self):
+    def silenced(self):
         right(self)
         if self.output_ended.done():
             self.kill_tree()
 
-    put(LocalChild, "_output_ended", output_ended)
+    put(LocalChild, "silenced", silenced)
 
 
 def a_pipe_that_has_ended_is_asked_for_ever(put):
