@@ -210,7 +210,7 @@ def test_a_child_that_cannot_be_watched_is_ended_before_it_becomes(tmp_path, mon
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr(ends.os, "pidfd_open", fail)
-    monkeypatch.setattr(birth, "has_pidfds", lambda: True)
+    monkeypatch.setattr(ends, "has_pidfds", lambda: True)
     assert not refused(tmp_path, nice=5).permanent
 
 
