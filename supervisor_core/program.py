@@ -49,6 +49,7 @@ def program(spec: WorkerSpec, spawner: Spawner) -> Callable[[Process], Awaitable
                 limits=spec.program.limits,
                 tty=spec.program.tty,
                 daemon=spec.daemon,
+                stop=tuple((signal_number(name), seconds) for name, seconds in spec.stop.steps),
             )
         )
         return await _Running(spec, p, child).until_empty()

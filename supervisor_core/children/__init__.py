@@ -38,11 +38,15 @@ def plain(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a process ended: an exit status or a signal number; both None with a `reason` when nobody could know."""
+    """How a process ended: an exit status or a signal number; both None with a `reason` when nobody could know.
+
+    `at` is when the end was seen, in seconds since the epoch; None means now.
+    """
 
     code: int | None = None
     signal: int | None = None
     reason: str = ""
+    at: float | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         """In words: "exit status 3", "terminated by SIGTERM", "killed by SIGKILL"."""
@@ -80,6 +84,7 @@ class LaunchRequest:
     The rest says what the program runs as where it differs from us. `user` and `group` are names or numbers; with a
     user, USER, LOGNAME and HOME are set where `environment` lacks them. `limits` are described in `limits.py`. `tty`:
     a pseudo-terminal is its input and its only output. `daemon`: what its main process leaves behind is the run.
+    `stop` is how it is ended, see `Child.stop`, by an owner of processes who has lost whoever ordered it.
     """
 
     worker: str
@@ -97,6 +102,7 @@ class LaunchRequest:
     limits: Mapping[str, float] = field(default_factory=dict)
     tty: bool = False
     daemon: bool = False
+    stop: tuple[tuple[int, float], ...] = ((signal.SIGTERM, 10.0),)
 
 
 class Child(Protocol):
@@ -159,7 +165,14 @@ class Spawner(Protocol):
         ...
 
     def attach(self, worker: str, run: int) -> Child | None:
-        """The child of a run that lived on while nobody looked; None when there is none."""
+        """The child of a run that lived on while nobody looked, or that has ended and was not forgotten.
+
+        None when there is none: then it was never begun, or nobody knows of it any more.
+        """
+        ...
+
+    def forget(self, worker: str, run: int) -> None:
+        """Its end has been taken note of: nobody will ask for it again. Does nothing for a run that is not known."""
         ...
 
     def live(self) -> list[tuple[str, int, int]]:
@@ -167,11 +180,21 @@ class Spawner(Protocol):
         ...
 
     def note(self, worker: str, data: bytes) -> None:
-        """Keeps an opaque note a worker; it is written when this returns."""
+        """Keeps an opaque note a worker; it outlives us when this returns, whatever may end us but a power cut.
+
+        It never fails: an owner that cannot write says so in `durable`.
+        """
         ...
 
     def notes(self) -> Mapping[str, bytes]:
         """The notes as last written, also by an earlier process."""
+        ...
+
+    async def durable(self) -> None:
+        """Returns when all notes so far would survive a power cut too.
+
+        Raises `SupervisorError` with one sentence when they would not.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -100,12 +100,18 @@ class LocalSpawner:
     def live(self) -> list[tuple[str, int, int]]:
         return [(child.worker, child.run, child.pid) for child in self._children]
 
+    def forget(self, worker: str, run: int) -> None:
+        """Does nothing: what has ended here is not kept."""
+
     def note(self, worker: str, data: bytes) -> None:
         """Keeps it as long as this process lives: so do the runs that it speaks of."""
         self._notes[worker] = data
 
     def notes(self) -> Mapping[str, bytes]:
         return dict(self._notes)
+
+    async def durable(self) -> None:
+        """Returns at once: nothing here is meant to outlive this process."""
 
     async def aclose(self) -> None:
         """Kills what is left and waits a bounded time for it. The spawner may be used again afterwards."""

@@ -173,7 +173,9 @@ async def test_what_is_alive_is_listed_and_can_be_attached_to(rig):
     first.kill_tree()
     await first.exited
     assert rig.spawner.live() == [("w", 2, second.pid)]
+    rig.spawner.forget("w", 1)
     assert rig.spawner.attach("w", 1) is None
+    rig.spawner.forget("w", 7)  # nobody knows it
 
 
 @contract
@@ -201,6 +203,7 @@ async def test_notes_are_kept(rig):
     rig.spawner.note("v", b"\0\xff")
     rig.spawner.note("w", b"two")
     assert rig.spawner.notes() == {"w": b"two", "v": b"\0\xff"}
+    await rig.spawner.durable()
 
 
 @contract

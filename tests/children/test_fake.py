@@ -225,3 +225,76 @@ async def test_a_command_by_hand_runs_on_it_too():
     assert results[0].output == "hello\n"
     assert results[0].error.returncode == 2
     assert spawner.requests[0].argv == ("anything", "at", "all")
+
+
+# ---------------------------------------------------------------- another one takes over
+
+
+@virtual
+async def test_what_lives_goes_on_under_a_successor():
+    spawner = FakeSpawner()
+    spawner.expect("web", ignores=["TERM"], descendants=1)
+    old = await spawn(spawner)
+    old.write("before\n")
+    spawner.note("web", b"note")
+    later = spawner.successor()
+    web = later.children["web"]
+    assert (web.pid, web.left(), web.written["out"]) == (old.pid, (old.pid, old.pid + 1), b"before\n")
+    assert later.live() == [("web", 1, web.pid)]
+    assert later.attach("web", 1) is web
+    assert later.notes() == {"web": b"note"}
+    assert not web.exited.done()
+    assert old.exited.result().reason == "unknown: it belongs to another supervisor now"
+    old.kill_tree()
+    old.signal(signal.SIGKILL, tree=True)
+    assert len(web.left()) == 2, "the old one reaches nothing any more"
+    web.write("after\n")
+    web.kill_tree()
+    assert web.exited.result() == Ended(signal=signal.SIGKILL)
+    assert later.live() == []
+    assert (await spawn(later)).pid > web.pid
+
+
+@virtual
+async def test_the_one_that_was_left_does_nothing_any_more():
+    spawner = FakeSpawner()
+    spawner.hold("web")
+    starting = asyncio.ensure_future(spawn(spawner))
+    await asyncio.sleep(0)
+    later = spawner.successor()
+    with pytest.raises(CannotStart, match="another supervisor"):
+        await starting
+    spawner.note("web", b"late")
+    assert later.notes() == {}
+    assert later.attach("web", 1) is None
+    assert [request.worker for request in later.requests] == ["web"]
+    assert (await spawn(later)).request.run == 2, "nothing is held any more"
+
+
+@virtual
+async def test_an_end_is_kept_until_it_is_forgotten():
+    spawner = FakeSpawner()
+    (await spawn(spawner)).exit(3, at=12.0)
+    later = spawner.successor()
+    web = later.attach("web", 1)
+    assert web.exited.result() == web.leader_exited.result() == Ended(code=3)
+    assert web.exited.result().at == 12.0
+    assert web.output_ended.done()
+    assert later.live() == []
+    later.forget("web", 1)
+    assert later.attach("web", 1) is None
+    assert later.successor().attach("web", 1) is None
+
+
+@virtual
+async def test_a_stop_that_is_under_way_goes_on_under_a_successor():
+    spawner = FakeSpawner()
+    spawner.expect("web", ignores=["TERM"])
+    child = await spawn(spawner)
+    child.stop(((signal.SIGTERM, 10.0), (signal.SIGINT, 10.0)))
+    await asyncio.sleep(4)
+    web = spawner.successor().children["web"]
+    web.stop(((signal.SIGTERM, 10.0),))  # changes nothing
+    before = asyncio.get_running_loop().time()
+    assert await web.exited == Ended(signal=signal.SIGINT)
+    assert asyncio.get_running_loop().time() - before == pytest.approx(6)
