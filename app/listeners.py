@@ -58,6 +58,22 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A Unix socket that is listened on, which somebody who sweeps old files may take the name of."""
+
+    path: Path
+    group: str = ""
+
+    def stands(self) -> bool:
+        """Whether its name is there. Another program's may be, which is then left alone."""
+        return os.path.lexists(self.path)
+
+    def reopen(self) -> socket.socket:
+        """Gives a listening socket under the name again. Raises `CannotListen`."""
+        return _bind_path(self.path, self.group)
+
+
 def bind(address: Address, group: str = "") -> socket.socket:
     """Gives a listening socket for the address; raises `CannotListen` with the holder and the remedy.
 

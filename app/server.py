@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supervisor_core.children.local import LocalSpawner
@@ -27,9 +28,11 @@ from supervisor_core.supervisor import Supervisor
 
 from .echo import echo
 from .host import LocalHost
-from .listeners import Address, CannotListen, bind
+from .listeners import Address, CannotListen, Door, bind
 from .preflight import CannotBegin, chosen, listen_addresses, refuse_open_doors, refuse_second_copies
 from .settings import Instance, InstanceTaken, UpOptions
+from .watchers.conditions import Conditions, LogTroubles
+from .watchers.places import Places
 
 if TYPE_CHECKING:
     from .serving import Server
@@ -53,7 +56,9 @@ def serve(options: UpOptions) -> int:
             group = config.service.socket_group or ""
             listeners = [stack.enter_context(bind(address, group)) for address in addresses]
             listeners.append(stack.enter_context(bind(own)))
-            return asyncio.run(_Service(options, config, instance).run(specs, listeners))
+            doors = [Door(Path(address.path), group) for address in addresses if address.path]
+            doors.append(Door(instance.socket))
+            return asyncio.run(_Service(options, config, instance, doors).run(specs, listeners))
     except ConfigError as error:
         print(error, file=sys.stderr)
     except (CannotBegin, CannotListen, InstanceTaken, SupervisorError, OSError) as error:
@@ -85,10 +90,11 @@ def _status_of(exit: Exit) -> int:
 class _Service:
     """One life of the service, from the first worker to the last byte."""
 
-    def __init__(self, options: UpOptions, config: Config, instance: Instance) -> None:
+    def __init__(self, options: UpOptions, config: Config, instance: Instance, doors: Sequence[Door]) -> None:
         self.options = options
         self.config = config
         self.instance = instance
+        self.doors = doors
         self.clock = Clock()
         limits = config.logs
         self.store = SegmentStore(
@@ -103,9 +109,12 @@ class _Service:
             logs=self.store,
             clock=self.clock,
         )
+        self.conditions = Conditions(self.clock.now)
+        self.store.on_trouble = LogTroubles(self.conditions, instance.logs).take
         self.host = LocalHost(config.service.name or socket.gethostname(), self.supervisor, self.store)
         self._signals = 0
         self._patience: asyncio.TimerHandle | None = None
+        self._places: Places | None = None
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def run(self, specs: Sequence[WorkerSpec], listeners: Sequence[socket.socket]) -> int:
@@ -120,7 +129,7 @@ class _Service:
             serving = asyncio.create_task(server.run_on(listeners), name="web")
             services.applied.set()
             self._announce(services, listeners)
-            self._watch(specs)
+            self._watch(specs, server)
             await asyncio.wait({running, serving}, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
             self.supervisor.tell(Shutdown(now=True, by="a failed start"))
@@ -151,11 +160,12 @@ class _Service:
         from .web.factory import create_app, make_services
         from .web.peer import PeerProtocol
 
-        services = make_services(self.host, self.config, self.instance, self.options)
+        services = make_services(self.host, self.config, self.instance, self.options, self.conditions)
         return services, Server(create_app([self.host], services=services), protocol=PeerProtocol)
 
-    def _watch(self, specs: Sequence[WorkerSpec]) -> None:
-        """Starts what follows the journal or the logs beside the web."""
+    def _watch(self, specs: Sequence[WorkerSpec], server: "Server") -> None:
+        """Starts what follows the journal, the logs or the state folder beside the web."""
+        self._places = Places(self.instance.state, self.doors, self.conditions, server.also_on)
         if self.options.echo or sys.stdout.isatty():
             names = [spec.name for spec in specs]
             self._tasks.append(asyncio.create_task(echo(self.store, names, sys.stdout), name="echo"))
@@ -211,6 +221,8 @@ class _Service:
         self, running: "asyncio.Task[Any]", services: "Services", server: "Server", serving: "asyncio.Task[None]"
     ) -> None:
         await running  # 1. every worker is at rest or stuck, and the journal is closed
+        if self._places is not None:
+            self._places.close()
         services.stopping.set()  # 2. every stream says good-bye and ends
         server.leave.set()  # 3. uvicorn leaves
         await asyncio.gather(serving, return_exceptions=True)

@@ -41,6 +41,25 @@ class Server(uvicorn.Server):
         """Accepts on `sockets` (and closes them) until `leave` is set and open requests have ended."""
         await self.serve(sockets=list(sockets))
 
+    async def also_on(self, listener: socket.socket) -> None:
+        """Accepts on one more socket while it serves, in the place of an earlier one with the same name.
+
+        Connections that came by the earlier one stay.
+        """
+        loop = asyncio.get_running_loop()
+        for server in list(self.servers):
+            if any(old.getsockname() == listener.getsockname() for old in server.sockets):
+                server.close()
+                self.servers.remove(server)
+        self.servers.append(await loop.create_server(self._protocol, sock=listener, backlog=self.config.backlog))
+
+    def _protocol(self) -> asyncio.Protocol:
+        """One connection, made as uvicorn makes it for the sockets that it begins with."""
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
     async def main_loop(self) -> None:
         await self.on_tick(0)
         await self.leave.wait()

@@ -19,7 +19,7 @@ from .params import Params
 from .problems import Problem, bad_cursor
 from .routes import Call, Query, Route
 from .select import filtered, find, status_of
-from .stream import events_stream
+from .stream import conditions_of, events_stream
 
 JSON = "application/json"
 HISTORY, MOST_HISTORY = 200, 1000
@@ -35,9 +35,15 @@ async def readyz(call: Call) -> Response:
     phase = call.host.snapshot().phase
     leaving = call.services.stopping.is_set() or phase in (Phase.LEAVING, Phase.OVER)
     if call.services.applied.is_set() and not leaving:
-        return Response(b'{"status":"ready"}', media_type=JSON)
+        names = [held.name for held in call.services.conditions]
+        told = {"status": "degraded", "conditions": names} if names else {"status": "ready"}
+        return Response(wire.dump(told), media_type=JSON)
     status = "leaving" if leaving else "starting"
     return Response(wire.dump({"status": status}), 503, {"Retry-After": "1"}, media_type=JSON)
+
+
+async def list_conditions(call: Call) -> Response:
+    return Response(wire.dump({"conditions": conditions_of(call.services)}), media_type=JSON)
 
 
 async def whoami(call: Call) -> Response:
@@ -199,6 +205,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/openapi.json", "read", handler=get_openapi, summary="This contract, by machine"),
     Route("GET", "/docs", "read", handler=get_docs, summary="This contract, for people", media="text/html"),
     Route("GET", "/api/v1/whoami", "none", handler=whoami, summary="Who you are and what you may"),
+    Route("GET", "/api/v1/conditions", "read", handler=list_conditions, summary="What is wrong with the service"),
     Route(
         "GET", "/api/v1/workers", "read", handler=list_workers, summary="All workers", query=FILTER,
         answers=(200, 304, 400),

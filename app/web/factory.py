@@ -19,6 +19,7 @@ from starlette.routing import Route as Path
 from ..assets import STATIC, TEMPLATES
 from ..host import Host
 from ..version import version
+from ..watchers.conditions import Conditions
 from ..watchers.operations import Operations
 from .api import ROUTES
 from .credentials import Credentials, NamedToken
@@ -38,17 +39,23 @@ if TYPE_CHECKING:
 __all__ = ["Services", "Settings", "create_app", "gather", "make_services"]
 
 
-def gather(host: Host, *, settings: Settings, credentials: Credentials) -> Services:
-    """The services of a host, with the operations told to the event stream."""
+def gather(
+    host: Host, *, settings: Settings, credentials: Credentials, conditions: Conditions | None = None
+) -> Services:
+    """The services of a host, with operations and conditions told to the event stream."""
     rows = Rows()
     operations = Operations(host)
-    services = Services(settings, credentials, operations, rows, templates=TEMPLATES, static=STATIC)
+    held = Conditions(host.now) if conditions is None else conditions
+    services = Services(settings, credentials, operations, rows, held, templates=TEMPLATES, static=STATIC)
     services.feed = Feed(host, rows, services.stopping)
     operations.listen(services.feed.take_operation)
+    held.listen(services.feed.wake)
     return services
 
 
-def make_services(host: Host, config: "Config", instance: "Instance", options: "UpOptions") -> Services:
+def make_services(
+    host: Host, config: "Config", instance: "Instance", options: "UpOptions", conditions: Conditions
+) -> Services:
     """What the service of an instance needs. Raises `CannotKeep` when its secrets cannot be kept."""
     service = config.service
     public_url = (service.public_url or "").rstrip("/")
@@ -67,7 +74,7 @@ def make_services(host: Host, config: "Config", instance: "Instance", options: "
         color=service.color or "",
         groups={name: frozenset(group.workers) for name, group in config.groups.items()},
     )
-    return gather(host, settings=settings, credentials=credentials)
+    return gather(host, settings=settings, credentials=credentials, conditions=conditions)
 
 
 def create_app(hosts: Sequence[Host], *, services: Services) -> FastAPI:

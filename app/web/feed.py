@@ -78,6 +78,11 @@ class Feed:
         if self._readers:
             self._give(Piece(self._last, self._last, frame("operation", operation(told))))
 
+    def wake(self) -> None:
+        """Lets every reader look for what it has to say beside the journal."""
+        self._moved.set()
+        self._moved = asyncio.Event()
+
     # ------------------------------------------------------------ writing
 
     async def _follow(self, cursor: Cursor) -> None:
@@ -110,8 +115,7 @@ class Feed:
     def _give(self, piece: Piece) -> None:
         self._pieces.append(piece)
         self._given += 1
-        self._moved.set()
-        self._moved = asyncio.Event()
+        self.wake()
 
     # ------------------------------------------------------------ encoding
 

@@ -50,6 +50,7 @@ class Renderer:
             session=caller.how == "session",
             may_act=allows(caller.scope, "operate"),
             now=wire.when(self.host.now()),
+            conditions=list(self.services.conditions) if signed_in else (),
             **values,
         )
         return HTMLResponse(text, status_code)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from supervisor_core.search import Searches
 
+from ..watchers.conditions import Conditions
 from ..watchers.operations import Operations
 from .credentials import Credentials
 from .feed import Feed
@@ -48,6 +49,8 @@ class Settings:
 class Services:
     """`stopping`: set, every stream says good-bye and ends. `applied`: set once the config is applied (readyz).
 
+    `conditions` are what is wrong with the service itself while its workers run on.
+
     `streams` are open now, `opened` counts all that ever were. `counting` is for histograms.
     """
 
@@ -55,6 +58,7 @@ class Services:
     credentials: Credentials
     operations: Operations
     rows: Rows
+    conditions: Conditions
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     applied: asyncio.Event = field(default_factory=asyncio.Event)
     templates: Path | None = None

@@ -25,7 +25,7 @@ from .problems import Problem, bad_cursor
 from .routes import Call
 from .services import Services
 from .timing import pause_unless
-from .wire import frame, when
+from .wire import condition, frame, when
 
 BEAT = 5.0
 SEND_TIMEOUT = 30.0
@@ -101,6 +101,11 @@ def patience(services: Services) -> int:
     return 1000 + services.opened * 617 % 2000
 
 
+def conditions_of(services: Services) -> list[dict[str, str]]:
+    """What is wrong with the service itself now, as JSON."""
+    return [condition(one) for one in services.conditions]
+
+
 def bye(now: float, retry: int) -> bytes:
     return frame("bye", {"time": when(now), "why": "the service is leaving"}, retry=retry)
 
@@ -121,13 +126,15 @@ async def events_stream(call: Call) -> Response:
 async def _events(call: Call, cursor: Cursor | None) -> AsyncGenerator[bytes, None]:
     services, host, feed = call.services, call.host, call.services.feed
     loop = asyncio.get_running_loop()
-    now = host.snapshot().cursor
+    now, conditions = host.snapshot().cursor, services.conditions
+    told = conditions.version
     hello: dict[str, Any] = {
         "boot": str(now.boot),
         "version": services.settings.version,
         "cursor": str(now),
         "host": host.name,
         "time": when(host.now()),
+        "conditions": conditions_of(services),
     }
     retry = patience(services)
     first = frame("hello", hello, retry=retry)
@@ -137,6 +144,9 @@ async def _events(call: Call, cursor: Cursor | None) -> AsyncGenerator[bytes, No
     due = loop.time() + BEAT
     async with contextlib.aclosing(feed.read(after)) as pieces:
         async for data in pieces:
+            if told != conditions.version:
+                told = conditions.version
+                data += frame("conditions", conditions_of(services))
             if first or data:
                 yield first + data
                 first = b""

@@ -15,6 +15,7 @@ from supervisor_core.lines import Gap, Line, RunMark, make_key
 from supervisor_core.messages import Changed, PhaseChanged, Removed
 from supervisor_core.model import Exit, Status, WorkerSpec
 
+from ..watchers.conditions import Condition
 from ..watchers.outcome import Operation
 
 Json = dict[str, Any]
@@ -249,6 +250,11 @@ def run(mark: RunMark) -> Json:
 
 
 # ---------------------------------------------------------------- frames
+
+
+def condition(told: Condition) -> dict[str, str]:
+    """A condition as JSON."""
+    return {"name": told.name, "since": when(told.since), "text": told.text}
 
 
 def frame(

@@ -13,7 +13,7 @@
 
 export const SILENT = 12_000;
 export const STALE = 30_000;
-const EVENTS = ["hello", "snapshot", "changed", "removed", "phase", "operation", "gap", "resync", "heartbeat", "bye"];
+const EVENTS = ["hello", "snapshot", "changed", "removed", "phase", "operation", "gap", "resync", "conditions", "heartbeat", "bye"];
 
 /** Milliseconds to wait before try n (from 0), spread by a third. @param {number} tries @param {number} [spread] */
 export function backoff(tries, spread = Math.random()) {
@@ -28,6 +28,8 @@ export class Hub {
     /** @type {Map<string, Status>} */ this.workers = new Map();
     this.cursor = "";
     this.phase = "";
+    /** What is wrong with the service itself; null until it has said. @type {unknown[] | null} */
+    this.conditions = null;
     /** @type {EventSource | null} */ this.source = null;
     this.tries = 0;
     this.opened = 0;
@@ -44,6 +46,7 @@ export class Hub {
       for (const status of seed.workers) this.workers.set(status.name, status);
     }
     if (this.cursor) port.postMessage(this.picture());
+    if (this.conditions) port.postMessage({ t: "conditions", conditions: this.conditions });
     port.postMessage({ t: "state", connection: this.connection });
     if (!this.timer) this.timer = setInterval(() => this.watch(), 1000);
     if (!this.source && !this.connection.retryAt) this.connect();
@@ -143,7 +146,10 @@ export class Hub {
 
   /** Applies one event and passes it on. @param {string} name @param {any} data */
   fold(name, data) {
-    if (name === "snapshot") {
+    if (name === "hello" || name === "conditions") {
+      this.conditions = name === "hello" ? data.conditions ?? [] : data;
+      this.tell({ t: "conditions", conditions: this.conditions });
+    } else if (name === "snapshot") {
       this.cursor = data.cursor;
       this.phase = data.phase ?? this.phase;
       this.workers = new Map(data.workers.map((/** @type {Status} */ s) => [s.name, s]));

@@ -3,6 +3,7 @@
  * @module
  */
 import { base, make, must, scriptUrl, setShape, setText, skew, version } from "./env.js";
+import { showConditions } from "./conditions.js";
 import { Hub } from "./hubcore.js";
 
 /** @typedef {import("./hubcore.js").Connection} Connection */
@@ -71,6 +72,8 @@ export class Live {
       }
       if (this.connection.name === "signed-out" && before !== "signed-out") this.signedOut();
       this.show();
+    } else if (message.t === "conditions") {
+      showConditions(message.conditions);
     } else if (message.t === "beat") {
       this.connection.last = message.last;
       this.connection.skew = message.skew;

@@ -21,6 +21,8 @@ AGAIN = 0.25
 class RunStream:
     """See `logs.StreamWriter`. `make_room` deletes old segments and says whether it found any.
 
+    `troubled` is told why bytes cannot be stored, once, and None when they can or need not any more.
+
     `patience`: seconds that the worker waits for room; 0 drops at once, infinity never. `monotonic` gives seconds.
     """
 
@@ -32,6 +34,7 @@ class RunStream:
         moved: Callable[[str], None],
         make_room: Callable[[], bool],
         patience: float,
+        troubled: Callable[[OSError | None], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lock = lock
@@ -40,6 +43,7 @@ class RunStream:
         self._moved = moved
         self._make_room = make_room
         self._patience = patience
+        self._troubled = troubled
         self._monotonic = monotonic
         self._full_since: float | None = None
         self._next_try = 0.0
@@ -52,15 +56,16 @@ class RunStream:
             count = self._try(fd, limit)
         except BlockingIOError:
             raise
-        except OSError:
+        except OSError as error:
             now = self._monotonic()
             if self._full_since is None:
                 self._full_since = now
+                self._troubled(error)
             if now - self._full_since < self._patience:
                 raise
             self._next_try = now + AGAIN
             return self._drop(fd, limit)
-        self._full_since, self._next_try = None, 0.0
+        self._recover()
         if count:
             self._moved(self._worker)
         return count
@@ -88,7 +93,13 @@ class RunStream:
             self._log.append(data)
         self._moved(self._worker)
 
+    def _recover(self) -> None:
+        if self._full_since is not None:
+            self._full_since, self._next_try = None, 0.0
+            self._troubled(None)
+
     def end(self) -> None:
+        self._recover()
         with self._lock:
             if self._log.run == self._run:
                 self._log.finish()

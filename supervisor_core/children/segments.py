@@ -57,6 +57,8 @@ class SegmentStore:
     ) -> None:
         self._buffer = memoryview(bytearray(MOVE)) if copy else None
         self._policy = LogPolicy(max_worker, keep, segment, min_free, compress, on_full)
+        self.on_trouble: Callable[[str, str, OSError | None], None] | None = None
+        """Told of a worker's stream why it cannot be stored, and None once it can; by the thread that writes."""
         self._own = own
         self._now = now
         self._lock = threading.RLock()
@@ -101,7 +103,13 @@ class SegmentStore:
             log = self._log(self._folders.open(worker, stream))
             log.enter(run)
         self._moved(worker)
-        return RunStream(self._lock, log, run, self._moved, self._make_room, self._policy_of(worker).on_full)
+        on_full = self._policy_of(worker).on_full
+
+        def troubled(error: OSError | None) -> None:
+            if self.on_trouble is not None:
+                self.on_trouble(worker, stream, error)
+
+        return RunStream(self._lock, log, run, self._moved, self._make_room, on_full, troubled)
 
     def note(self, worker: str, run: int, text: str) -> None:
         with self._lock:

@@ -265,3 +265,21 @@ def test_the_worker_page_says_why_it_waits(service: Service, watched: Watched) -
     expect(page.locator("#requires li")).to_contain_text("stopped · must be ready")
     page.goto(service.url + "/workers/broken")
     expect(page.locator("#last-exit")).to_contain_text("exit 137 (SIGKILL)")
+
+
+def test_what_is_wrong_with_the_service_stands_at_the_top_while_it_lasts(service: Service, watched: Watched) -> None:
+    names, conditions = ("log-disk-full", "state-folder-gone"), service.services.conditions
+    service.call(conditions.replace, names, {"log-disk-full": "the logs of <b>web</b> have no room; free some space"})
+    page = watched.open("/")
+    lines = page.locator("#conditions p")
+    expect(lines).to_have_text(["The logs of <b>web</b> have no room; free some space."])
+    service.call(conditions.replace, names, dict.fromkeys(names, "all is lost; mend it"))
+    expect(lines).to_have_text(["All is lost; mend it.", "All is lost; mend it."])
+    service.call(conditions.replace, names, {"state-folder-gone": "all is lost; mend it"})
+    expect(lines).to_have_count(1)
+    expect(lines).to_have_attribute("title", re.compile("^since "))
+    other = watched.open("/workers/web")
+    expect(other.locator("#conditions p")).to_have_count(1)
+    service.call(conditions.replace, names, {})
+    for shown in (page, other):
+        expect(shown.locator("#conditions")).to_be_hidden()

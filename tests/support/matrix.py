@@ -45,6 +45,9 @@ ROWS: Mapping[int, str] = {
     49: "live log file deleted or rotated by others",
     50: "rotation under load, reader following",
     51: "retention deletes what is being read",
+    60: "a second instance, racing starts",
+    61: "stale socket, socket swept away",
+    62: "state folder from another machine",
     78: "many ranges, overlapping ones, negative ones",
 }
 

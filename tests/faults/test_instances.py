@@ -1,0 +1,125 @@
+"""Who may run an instance, and what of a state folder counts: racing starts, swept sockets, copied folders."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from tests.faults.service import Events, Service, alive, stays, until
+
+CONFIG = stays("web")
+
+
+def inodes(folder):
+    """What stands in a folder, and which file it is; what is written on and on is left out."""
+    files = (path for path in folder.rglob("*") if path.is_file() or path.is_socket())
+    return {path.name: path.lstat().st_ino for path in files if path.suffix not in (".log", ".idx", ".index")}
+
+
+@pytest.mark.row(60)
+@pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.long)])
+def test_of_racing_starts_one_wins_and_the_others_name_it(tmp_path, mode, count):
+    racing = [Service(tmp_path, CONFIG if n == 0 else "", mode, wait=False) for n in range(count)]
+    try:
+        ended = until(lambda: [s for s in racing if s.process.poll() is not None][count - 2 :] and racing, 30)
+        winner = next(s for s in ended if s.process.poll() is None)
+        assert winner.until("quarterdeck: config")
+        for loser in racing:
+            if loser is not winner:
+                assert loser.end() == 2
+                assert f"running already, as pid {winner.pid}" in loser.text
+        assert winner.workers()["web"]["run"] == 1
+    finally:
+        for service in racing:
+            service.__exit__(None)
+    assert winner.process.returncode == 0
+
+
+@pytest.mark.row(60)
+def test_a_second_start_touches_nothing_of_the_first(tmp_path, mode):
+    with Service(tmp_path, CONFIG, mode) as first:
+        pid = first.pid_of("web")
+        before = inodes(first.state), (first.state / "lock").read_bytes(), (first.state / "running.json").read_bytes()
+        with Service(tmp_path, "", mode) as second:
+            assert second.end() == 2
+        assert f"pid {first.pid}" in second.text
+        after = inodes(first.state), (first.state / "lock").read_bytes(), (first.state / "running.json").read_bytes()
+        assert after == before
+        assert first.pid_of("web") == pid
+
+
+@pytest.mark.row(61)
+def test_a_swept_socket_is_made_again(tmp_path, mode):
+    with Service(tmp_path, CONFIG, mode) as service:
+        place = service.state / "socket"
+        with Events(service.client()) as events:
+            place.unlink()
+            until(place.exists)
+            assert service.pid_of("web")
+            assert place.stat().st_mode & 0o777 == 0o600
+            with service.client() as client:
+                client.post("/workers/web/restart")
+            assert events.until("changed"), "who came by the old one is still served"
+        place.unlink()
+        until(place.exists)
+        assert service.workers()["web"]["run"] == 2
+    assert not place.exists()
+
+
+@pytest.mark.row(61)
+def test_a_stale_socket_and_a_left_lock_do_not_count(tmp_path, mode):
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(state / "socket"))
+    (state / "lock").write_text('{"pid": 1, "since": "x", "config": "/x"}')
+    (state / "running.json").write_text('{"pid": 1, "since": "x", "config": "/x"}')
+    with Service(tmp_path, CONFIG, mode) as service:
+        assert service.pid_of("web")
+
+
+@pytest.mark.row(62)
+def test_nothing_is_adopted_from_a_copied_state_folder(tmp_path, mode):
+    """The copy is of a folder in use, with the lock and the notes of the first; its processes are none of ours."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    with Service(here, CONFIG, mode) as first:
+        pid = first.pid_of("web")
+        shutil.copytree(first.state, there / "state", ignore=lambda *_: ["socket"], symlinks=True)
+        with Service(there, CONFIG, mode) as second:
+            other = second.pid_of("web")
+            assert other != pid
+            with second.client() as client:
+                assert client.post("/workers/web/restart").json()["worker"]["pid"] not in (pid, other)
+        assert second.process.returncode == 0
+        assert alive(pid)
+        assert first.pid_of("web") == pid
+    assert not alive(pid)
+
+
+@pytest.mark.row(62)
+def test_a_folder_from_another_machine_names_processes_that_are_strangers_here(tmp_path, mode):
+    """Whoever has the pids that the copied notes name is neither signalled nor in the way."""
+    with Service(tmp_path, CONFIG, mode) as first:
+        pid = first.pid_of("web")
+        kept = tmp_path / "kept"
+        shutil.copytree(first.state, kept, ignore=lambda *_: ["socket"], symlinks=True)
+    assert not alive(pid)
+    shutil.rmtree(first.state)
+    stranger = subprocess.Popen(["sleep", "600"])
+    try:
+        for note in ("lock", "running.json"):
+            text = (kept / note).read_text()
+            (kept / note).write_text(text.replace(str(first.pid), str(stranger.pid)))
+        os.rename(kept, first.state)
+        with Service(tmp_path, CONFIG, mode) as second:
+            assert second.pid_of("web")
+        assert second.process.returncode == 0
+        assert stranger.poll() is None
+    finally:
+        stranger.send_signal(signal.SIGKILL)
+        stranger.wait()
