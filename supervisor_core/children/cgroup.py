@@ -98,6 +98,17 @@ class Groups:
                 return group, parts
         return None, split(request.limits, root=root)
 
+    def adopt(self, path: str) -> Group | None:
+        """The group of a run that an earlier owner began; None when it is gone."""
+        place = Path(path)
+        try:
+            controllers = set((place / "cgroup.controllers").read_text().split())
+            self._open(place.parent.parent)
+        except OSError:
+            return None
+        self._groups.append(Group(place, controllers))
+        return self._groups[-1]
+
     def give_back(self, group: Group) -> None:
         """Removes the group of a run that has ended, also after `close`; later, if somebody is in it still."""
         if group in self._groups:

@@ -85,8 +85,7 @@ class Forest:
         self.leaders.add(leader)
         proc = procfs.read(leader)
         start = proc.start if proc else 0
-        if self._oldest is None:
-            self._oldest = start
+        self._oldest = start if self._oldest is None else min(start, self._oldest)  # one that was found may be older
         return start
 
     def forget(self) -> None:

@@ -76,6 +76,12 @@ class Living:
         if pidfd is not None:
             self._unwatch = watch(self._gate.loop, pidfd, self._leader_readable)
 
+    def found_headless(self, ended: Ended) -> None:
+        """Instead of a pidfd: its main process was gone before anybody looked, and others may be left."""
+        self.leader_gone = True
+        self._facts.main_ended(ended)
+        self._tree.found_headless()
+
     # ------------------------------------------------------------ asked and told
 
     def signal(self, number: int, *, tree: bool = False) -> None:

@@ -99,6 +99,13 @@ class Tree:
         self._reaped = True
         self._forest.leaders.discard(self._leader)
 
+    def found_headless(self) -> None:
+        """Its leader was gone before anybody looked: its number, and that of its session, may be a stranger's by now."""
+        self._leader_gone = self._reaped = True
+        self._session_lives = False
+        self._forest.leaders.discard(self._leader)
+        self.check()
+
     def explained(self, ended: Ended) -> Ended:
         """Its leader's end; with a word about memory if that is what its control group says, and it was not us."""
         was_killed = ended.signal == signal.SIGKILL or ended.code == 128 + signal.SIGKILL  # the leader, or its shell's

@@ -1,0 +1,60 @@
+"""The named pipes of the runs: one a stream, in a folder of the owner's alone. Only their names live here.
+
+A name lets a later keeper open the pipe again; who writes to it has it open anyway. Known wart: a name that a killed
+keeper left behind is removed when its run is forgotten, or when the next keeper tidies up.
+"""
+
+import contextlib
+import os
+import zlib
+from collections.abc import Collection
+
+from ..children import plain
+
+_LONGEST = 150
+
+
+class Folder:
+    """The pipes in `folder`, which is made."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+
+    def path(self, worker: str, run: int, stream: str) -> str:
+        return os.path.join(self._folder, _name(worker, run, stream))
+
+    def make(self, worker: str, run: int, stream: str) -> int:
+        """Makes the pipe and gives its reading end, non-blocking. Raises OSError."""
+        path = self.path(worker, run, stream)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.mkfifo(path, 0o600)
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def reopen(self, worker: str, run: int, stream: str) -> int | None:
+        """The reading end of a pipe that an earlier keeper made; None when it is gone."""
+        try:
+            return os.open(self.path(worker, run, stream), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
+
+    def remove(self, worker: str, run: int, stream: str) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(self.path(worker, run, stream))
+
+    def tidy(self, kept: Collection[tuple[str, int, str]]) -> None:
+        """Removes the names that belong to none of these (worker, run, stream)."""
+        names = {_name(*key) for key in kept}
+        for name in os.listdir(self._folder):
+            if name not in names:
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(self._folder, name))
+
+
+def _name(worker: str, run: int, stream: str) -> str:
+    """Different for different ones, also where a long name had to be cut."""
+    name = plain(worker)
+    if len(name) > _LONGEST:
+        name = f"{name[:_LONGEST]}~{zlib.crc32(worker.encode('utf-8', 'surrogateescape')):08x}"
+    return f"{name}.{run}.{stream}"
