@@ -36,7 +36,7 @@ class Retention:
     def __init__(self, root: Path, policy: Callable[[str], LogPolicy], total: int, now: Callable[[], float]) -> None:
         self._root = root
         self._policy = policy
-        self._total = total
+        self.total = total
         self._now = now
         self._sealed: dict[StreamFiles, deque[tuple[int, int]]] = {}
         self._of_worker: dict[str, int] = {}
@@ -76,7 +76,7 @@ class Retention:
         while self._of_worker.get(worker, 0) > limit:
             if not self._delete_oldest(files for files in self._sealed if files.worker == worker):
                 break
-        while self._sum > self._total and self._delete_oldest(self._sealed):
+        while self._sum > self.total and self._delete_oldest(self._sealed):
             pass
 
     def make_room(self) -> bool:

@@ -25,7 +25,7 @@ from .recovery import mend, newest_stamp, tidy
 from .retention import Retention, last_time
 from .runstream import RunStream
 from .stamps import Stamps
-from .upkeep import Upkeep
+from .upkeep import LATER, Upkeep
 from .writer import MOVE, StreamLog
 
 PLAIN = 1
@@ -35,14 +35,16 @@ PLAIN = 1
 class SegmentStore:
     """Implements `LogSink` in the folder `root`. `now` in seconds since the epoch, sizes in bytes, `keep` in seconds.
 
-    `own` are the policies of workers that have one of their own; the others have what the arguments say. `copy` is
-    quicker and for a process with which its workers end: what was read and not yet written is lost with it. Raises
-    `SupervisorError` when another process writes there, or when the folder cannot be used. Close it to let go of it.
+    `own` are the policies of workers that have one of their own; the others have what the arguments say, or `policy`
+    as a whole. `copy` is quicker and for a process with which its workers end: what was read and not yet written is
+    lost with it. Without `maintain` there is no thread beside it: the caller calls `expire` when it is `due`, and
+    somebody else compresses and calls `swap`. Raises `SupervisorError` when another process writes there, or when the
+    folder cannot be used. Close it to let go of it.
     """
 
     def __init__(
         self,
-        root: Path,
+        root: Path | str,
         *,
         now: Callable[[], float],
         segment: int = 16 * MIB,
@@ -53,10 +55,17 @@ class SegmentStore:
         compress: bool = False,
         on_full: float = math.inf,
         own: Mapping[str, LogPolicy] = MappingProxyType({}),
+        policy: LogPolicy | None = None,
         copy: bool = False,
+        maintain: bool = True,
     ) -> None:
         self._buffer = memoryview(bytearray(MOVE)) if copy else None
-        self._policy = LogPolicy(max_worker, keep, segment, min_free, compress, on_full)
+        root = Path(root)
+        self._policy = policy or LogPolicy(max_worker, keep, segment, min_free, compress, on_full)
+        self.due = math.inf
+        """When `expire` is to be called, in seconds since the epoch. A new stream may bring it forward."""
+        self.on_moved: Callable[[str], None] | None = None
+        """Told of each worker that has something new, by the thread that wrote it. Must be quick."""
         self.on_trouble: Callable[[str, str, OSError | None], None] | None = None
         """Told of a worker's stream why it cannot be stored, and None once it can; by the thread that writes."""
         self._own = own
@@ -73,7 +82,7 @@ class SegmentStore:
             raise _cannot_use(root, error) from error
         self._pages = Pages(self._folders, lambda: self._stamps.written)
         self._retention = Retention(root, self._policy_of, max_total, now)
-        self._upkeep = Upkeep(now, self.expire, self._swap)
+        self._upkeep = Upkeep(now, self.expire, self._swap) if maintain else None
         self._begin()
 
     def _begin(self) -> None:
@@ -85,12 +94,34 @@ class SegmentStore:
         for files in known:
             self._log(files)
         self._retention.trim_all()
-        self._upkeep.by(self.expire())
-        for files in known:
+        self._by(self.expire())
+        self._compress_closed()
+
+    def configure(self, *, policy: LogPolicy, max_total: int, own: Mapping[str, LogPolicy]) -> None:
+        """Other policies from now on; a run that goes on is as patient with a full disk as it was begun."""
+        with self._lock:
+            self._policy, self._own, self._retention.total = policy, own, max_total
+            for log in self._logs.values():
+                log.segment = self._policy_of(log.files.worker).segment
+            with contextlib.suppress(OSError):  # what cannot be deleted just now is with the next closed segment
+                self._retention.trim_all()
+        self._by(self.expire())
+        self._compress_closed()
+
+    def _compress_closed(self) -> None:
+        if self._upkeep is None:
+            return
+        for files in self._folders.all():
             if self._policy_of(files.worker).compress:
                 for base in files.bases[: -1 - PLAIN]:
                     if os.path.exists(files.log(base)):
                         self._upkeep.compress(files, base)
+
+    def _by(self, due: float) -> None:
+        """Sees to it that what is too old is deleted at `due` at the latest."""
+        self.due = min(self.due, due)
+        if self._upkeep is not None:
+            self._upkeep.by(due)
 
     def _policy_of(self, worker: str) -> LogPolicy:
         return self._own.get(worker, self._policy)
@@ -121,7 +152,8 @@ class SegmentStore:
 
     def close(self) -> None:
         """Lets go of the files and the folder. What was written stays readable."""
-        self._upkeep.close()
+        if self._upkeep is not None:
+            self._upkeep.close()
         with self._lock:
             for log in self._logs.values():
                 log.rest()
@@ -140,7 +172,7 @@ class SegmentStore:
                 log.marks = self._log(self._folders.open(files.worker, "out"))
             mend(log, self._stamps)
             self._retention.know(files)
-            self._upkeep.by(self._now() + policy.keep)
+            self._by(self._now() + policy.keep)
         return log
 
     # -- what is kept
@@ -148,32 +180,48 @@ class SegmentStore:
     def expire(self) -> float:
         """Deletes what is older than its worker's policy keeps; gives the time at which to call again.
 
-        The last segment of a stream that rests is closed for it, so that it goes too.
+        The last segment of a stream that rests is closed for it, so that it goes too. What cannot be deleted just now
+        is tried again.
         """
+        with self._lock:
+            self.due = self._now() + LATER
+            with contextlib.suppress(OSError):
+                self.due = min(self._close_old(), self._retention.expire())
+            return self.due
+
+    def _close_old(self) -> float:
         now = self._now()
         soonest = math.inf
-        with self._lock:
-            for log in self._logs.values():
-                keep = self._policy_of(log.files.worker).keep
-                if keep == math.inf:
-                    continue
+        for log in self._logs.values():
+            keep = self._policy_of(log.files.worker).keep
+            if keep == math.inf:
+                continue
+            due = now + keep
+            if log.end > log.base and (due := last_time(log.files, log.base) + keep) <= now:
                 due = now + keep
-                if log.end > log.base and (due := last_time(log.files, log.base) + keep) <= now:
-                    due = now + keep
-                    with contextlib.suppress(OSError):  # no room for a new one: it stays until there is
-                        log.cut()
-                        log.rest()
-                soonest = min(soonest, due)
-            return min(soonest, self._retention.expire())
+                with contextlib.suppress(OSError):  # no room for a new one: it stays until there is
+                    log.cut()
+                    log.rest()
+            soonest = min(soonest, due)
+        return soonest
 
     def settle(self) -> None:
         """Returns when nothing is left to compress."""
-        self._upkeep.settle()
+        if self._upkeep is not None:
+            self._upkeep.settle()
 
     def _sealed(self, files: StreamFiles, base: int) -> None:
         self._retention.sealed(files, base)
-        if self._policy_of(files.worker).compress and len(files.bases) > 1 + PLAIN:
+        if self._upkeep is not None and self._policy_of(files.worker).compress and len(files.bases) > 1 + PLAIN:
             self._upkeep.compress(files, files.bases[-2 - PLAIN])
+
+    def swap(self, worker: str, stream: str, base: int, new: str) -> bool:
+        """Puts a compressed segment that another process made in the place of the plain one, which it then deletes.
+
+        False when the segment is not there any more, or is being written. Raises OSError.
+        """
+        files = self._folders.streams.get(worker, {}).get(stream)
+        return files is not None and self._swap(files, base, new)
 
     def _swap(self, files: StreamFiles, base: int, new: str) -> bool:
         """Puts a compressed segment in the place of the plain one, unless it was deleted meanwhile."""
@@ -189,10 +237,16 @@ class SegmentStore:
             return self._retention.make_room()
 
     def _moved(self, worker: str) -> None:
+        if self.on_moved is not None:
+            self.on_moved(worker)
         for moved in self._watchers.get(worker, ()):
             moved()
 
     # -- reading
+
+    def news(self, worker: str) -> int:
+        """The newest stamp of a worker's streams; 0 when there is none."""
+        return max((files.last for files in self._folders.streams.get(worker, {}).values()), default=0)
 
     def subscribe(self, workers: Sequence[str], moved: Callable[[], None]) -> Callable[[], None]:
         with self._lock:

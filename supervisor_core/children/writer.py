@@ -50,7 +50,7 @@ class StreamLog:
     ) -> None:
         self.files = files
         self._stamps = stamps
-        self._segment = segment
+        self.segment = segment
         self._sealed = sealed
         self.run = 0
         self.ended = True
@@ -111,7 +111,7 @@ class StreamLog:
             if not self._held:
                 return 0
         self._ready()
-        room = min(limit, max(2 * self._segment - (self.end - self.base), 1))
+        room = min(limit, max(2 * self.segment - (self.end - self.base), 1))
         count = self._splice(fd, room) if self._buffer is None and not self._held else self._copy(fd, room)
         if count:
             self.end += count
@@ -122,7 +122,7 @@ class StreamLog:
         view = memoryview(data)
         while view:
             self._ready()
-            part = view[: min(MOVE, max(2 * self._segment - (self.end - self.base), 1))]
+            part = view[: min(MOVE, max(2 * self.segment - (self.end - self.base), 1))]
             self._write(part)
             self.end += len(part)
             self._record(CHUNK)
@@ -210,8 +210,8 @@ class StreamLog:
         size = self.end - self.base + self.records * SIZE
         if self.torn or (
             self.end > self.base
-            and size >= self._segment
-            and (self.end - self.base >= 2 * self._segment or size >= 2 * self._segment or self._at_newline())
+            and size >= self.segment
+            and (self.end - self.base >= 2 * self.segment or size >= 2 * self.segment or self._at_newline())
         ):
             self.cut()
         else:
