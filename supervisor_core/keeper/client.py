@@ -1,0 +1,336 @@
+"""The spawner of a service that has a keeper: it orders, and is told. Its children outlive it.
+
+Everything that the keeper tells may be told again, by a later keeper too; here it becomes futures. This side holds
+duplicates of every pipe and pidfd, so that a keeper that was killed finds what went on meanwhile.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..children import Ended, LaunchRequest, refusals
+from ..errors import CannotStart, SupervisorError
+from ..failing import point
+from ..flag import post
+from .kept_child import KeptChild
+from .line import Line
+from .requests import read_end
+from .wire import VERSION, Message
+
+PATIENCE = 5.0
+"""Seconds that `aclose` waits for what it killed."""
+
+SHORTEST, LONGEST, STEADY = 0.1, 5.0, 60.0
+"""Seconds until a keeper that died is replaced: twice as many each time, from the start after a steady life."""
+
+ANSWER = 30.0
+"""Seconds for a keeper to say that it is there."""
+
+Key = tuple[str, int]
+
+
+class KeptSpawner:
+    """See `children.Spawner`. `instance` stands in the tags. First `greet`, then `connect`, then the rest.
+
+    `revive` starts a keeper in the place of one that has died and gives the channel to it. All methods belong to the
+    thread of the loop, but `send`.
+    """
+
+    def __init__(
+        self,
+        channel: socket.socket,
+        instance: str,
+        revive: Callable[[], socket.socket] | None = None,
+    ) -> None:
+        self.instance = instance
+        self.keeper = 0
+        """Its pid."""
+        self.keepsakes: dict[str, Any] = {}
+        """What this service's predecessor gave to the keeper for it."""
+        self.on_message: Callable[[Message], None] = lambda _: None
+        """Gets what is not about runs: `moved`, `swapped`, `trouble`, `calm`, and `ready` from each new keeper."""
+        self._channel: socket.socket | None = channel
+        self._logs: Mapping[str, Any] = {}
+        self._greeted: asyncio.Future[None] | None = None
+        self._holding = False
+        """Whether nothing is sent, while the keeper executes itself anew."""
+        self._revive = revive
+        self._line: Line | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._children: dict[Key, KeptChild] = {}
+        self._notes: dict[str, bytes] = {}
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[Message]] = {}
+        self._ready: asyncio.Future[None] | None = None
+        self._kept: dict[str, Any] = {}
+        self._over = False
+        self._upgrading: asyncio.Future[str] | None = None
+        self._told: set[Key] = set()
+        self._outbox: deque[tuple[Message, tuple[int, ...]]] = deque()
+        self._thread = 0
+        self._dialled = self._pause = 0.0
+
+    async def greet(self) -> Mapping[str, Any]:
+        """Gives what this service's predecessor left with the keeper. Raises `SupervisorError` when none answers."""
+        self._loop = asyncio.get_running_loop()
+        self._ready, self._greeted = self._loop.create_future(), self._loop.create_future()
+        assert self._channel is not None
+        self._dial(self._channel)
+        self._channel = None
+        await _answered(self._greeted)
+        return self.keepsakes
+
+    async def connect(self, logs: Mapping[str, Any]) -> None:
+        """Returns when it is known what is alive. `logs` are the policies, see `policies.py`."""
+        assert self._ready is not None
+        self.set_logs(logs)
+        await _answered(self._ready)
+
+    def set_logs(self, logs: Mapping[str, Any]) -> None:
+        """What holds from now on."""
+        self._logs = logs
+        self.send({"t": "logs", "logs": logs})
+
+    # ------------------------------------------------------------ the contract
+
+    async def spawn(self, request: LaunchRequest) -> KeptChild:
+        """Returns when exec has succeeded; raises `CannotStart`."""
+        refusals.check(request)
+        if request.output is not None:
+            raise CannotStart(f"{request.argv[0]}: a program of a keeper writes to the log, not to a callback")
+        key = request.worker, request.run
+        child = self._children[key] = KeptChild(self.send, request.worker, request.run, request)
+        child.begin()
+        try:
+            await asyncio.shield(child.started)
+        except asyncio.CancelledError:
+            child.kill_tree()
+            while not child.exited.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([child.exited])
+            raise
+        return child
+
+    def attach(self, worker: str, run: int) -> KeptChild | None:
+        """The child of that run, alive, or ended and not forgotten."""
+        return self._children.get((worker, run))
+
+    def live(self) -> list[tuple[str, int, int]]:
+        return [(*key, child.pid) for key, child in self._children.items() if not child.exited.done()]
+
+    def forget(self, worker: str, run: int) -> None:
+        child = self._children.get((worker, run))
+        if child is not None and child.exited.done():
+            del self._children[worker, run]
+            child.close()
+            self.send({"t": "forget", "worker": worker, "run": run})
+
+    def note(self, worker: str, data: bytes) -> None:
+        """The keeper has it when it has read what was sent before."""
+        self._notes[worker] = data
+        self.send({"t": "note", "worker": worker, "data": data.decode("utf-8", "surrogateescape")})
+
+    def notes(self) -> Mapping[str, bytes]:
+        return dict(self._notes)
+
+    async def durable(self) -> None:
+        """Returns when all notes so far would survive a power cut; raises `SupervisorError` when they might not."""
+        synced = await self.ask({"t": "sync"})
+        if synced["error"]:
+            raise SupervisorError(f"it is done, but not on the disk ({synced['error']}): mend the state folder")
+
+    async def aclose(self) -> None:
+        """Kills what is left, waits a bounded time for it, and hangs up."""
+        left = [child for child in self._children.values() if not child.exited.done()]
+        for child in left:
+            child.kill_tree()
+        if left and self._line is not None and self._line.open:
+            await asyncio.wait([child.exited for child in left], timeout=PATIENCE)
+        for child in self._children.values():
+            child.close()
+
+    # ------------------------------------------------------------ beyond the contract
+
+    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        """To the keeper, in the order of the calls; from any thread, but descriptors only from the loop's."""
+        self._outbox.append((message, fds))
+        if threading.get_ident() == self._thread:
+            self._flush()
+        elif self._loop is not None:
+            post(self._loop, self._flush)
+
+    async def ask(self, message: Message) -> Message:
+        """Sends and gives the answer. Raises `SupervisorError` when the keeper is lost before it has answered."""
+        number = next(self._numbers)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        self.send({**message, "id": number})
+        try:
+            answered: Message = await answer
+            return answered
+        finally:
+            self._answers.pop(number, None)
+
+    async def upgrade(self, python: str, service: Sequence[str]) -> None:
+        """Returns when the keeper has become the program that is installed now; raises `SupervisorError`."""
+        self._upgrading = asyncio.get_running_loop().create_future()
+        self.send({"t": "upgrade", "python": python, "service": list(service)})
+        self._holding = True
+        if error := await self._upgrading:
+            raise SupervisorError(f"the keeper cannot be upgraded: {error}")
+
+    def _upgraded(self, error: str) -> None:
+        self._holding = False
+        if self._upgrading is not None and not self._upgrading.done():
+            self._upgrading.set_result(error)
+        self._flush()
+
+    def keep(self, name: str, value: Any) -> None:
+        """Something for this service's successor."""
+        self._kept[name] = value
+        self.send({"t": "keep", "name": name, "value": value})
+
+    def hang_up(self, status: int) -> None:
+        """Says that this service has left in order, and with which status the whole is to end."""
+        self._over = True
+        self.send({"t": "over", "status": status})
+        if self._line is not None:
+            self._line.close(PATIENCE)
+
+    # ------------------------------------------------------------ the line
+
+    def _dial(self, channel: socket.socket) -> None:
+        assert self._loop is not None
+        self._thread = threading.get_ident()
+        self._dialled = self._loop.time()
+        self._told = set()
+        self._line = Line(self._loop, channel, self._take, self._lost)
+        for child in self._children.values():
+            if child.fds:
+                self._line.send({"t": "hand", **child.name, "fds": list(child.fds)}, tuple(child.fds.values()))
+        self._say_hello()
+
+    def _say_hello(self) -> None:
+        assert self._line is not None
+        self._line.send({"t": "hello", "version": VERSION, "pid": os.getpid()})
+        if self._logs:
+            self._line.send({"t": "logs", "logs": self._logs})
+
+    def _flush(self) -> None:
+        while self._outbox and self._line is not None and not self._holding:
+            self._line.send(*self._outbox.popleft())
+
+    def _take(self, message: Message, fds: tuple[int, ...]) -> None:
+        match message.get("t"):
+            case "run":
+                self._take_run(message, fds)
+            case "refused":
+                self._take_refusal(message)
+            case "keepsakes":
+                self._take_keepsakes(message)
+            case "anew":
+                self._told = set()
+                self._say_hello()
+            case "not upgraded":
+                self._upgraded(message["error"])
+            case "welcome":
+                self._take_welcome(message)
+            case "ready":
+                self._take_ready(message)
+            case "synced" | "swapped" if message["id"] in self._answers:
+                answer = self._answers[message["id"]]
+                if not answer.done():
+                    answer.set_result(message)
+            case _:
+                self.on_message(message)
+
+    def _take_keepsakes(self, message: Message) -> None:
+        assert self._greeted is not None
+        self.keeper = int(message["pid"])
+        if not self._greeted.done():
+            self.keepsakes = message["keepsakes"]
+            self._greeted.set_result(None)
+
+    def _take_welcome(self, message: Message) -> None:
+        for worker, text in message["notes"].items():
+            self._notes.setdefault(worker, text.encode("utf-8", "surrogateescape"))
+
+    def _take_run(self, message: Message, fds: tuple[int, ...]) -> None:
+        key = message["worker"], int(message["run"])
+        self._told.add(key)
+        child = self._children.get(key)
+        if child is None:  # begun by this service's predecessor, unless it was forgotten a moment ago
+            assert self._ready is not None
+            if self._ready.done():
+                for fd in fds:
+                    os.close(fd)
+                return
+            child = self._children[key] = KeptChild(self.send, *key)
+        child.take(message, fds)
+
+    def _take_refusal(self, message: Message) -> None:
+        child = self._children.pop((message["worker"], int(message["run"])), None)
+        if child is None or child.request is None:
+            return
+        if "said" in message:
+            ended = read_end(message["ended"])
+            said = message["said"].encode("utf-8", "surrogateescape")
+            child.refuse(refusals.broken(child.request, said, ended), ended)
+        else:
+            number = int(message["errno"])
+            error = OSError(number, os.strerror(number)) if number else OSError(message["about"])
+            child.refuse(refusals.refusal(child.request, error), Ended(reason="not started"))
+
+    def _take_ready(self, message: Message) -> None:
+        """All runs that this keeper knows were told. A later one is told what its predecessor may not have heard."""
+        assert self._ready is not None
+        self._upgraded("")
+        if self._ready.done():
+            for worker, data in self._notes.items():
+                self.note(worker, data)
+            for name, value in self._kept.items():
+                self.keep(name, value)
+            for key, child in list(self._children.items()):
+                if key in self._told or not child.started.done():
+                    child.order_again()
+                elif not child.exited.done():
+                    child.lose()
+        else:
+            self._ready.set_result(None)
+        self.on_message(message)
+
+    def _lost(self) -> None:
+        """The keeper has gone: another one takes its place, unless this service is leaving."""
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(SupervisorError("the keeper was lost before it answered; ask again"))
+        if self._over or self._revive is None:
+            return
+        point("keeper lost")
+        self.keeper = 0
+        self._holding = False
+        assert self._loop is not None
+        now = self._loop.time()
+        if now - self._dialled > STEADY:
+            self._pause = 0.0
+        self._loop.call_later(self._pause, self._replace)
+        self._pause = min(max(SHORTEST, 2 * self._pause), LONGEST)
+
+    def _replace(self) -> None:
+        assert self._revive is not None
+        try:
+            self._dial(self._revive())
+        except OSError:
+            self._lost()
+
+
+async def _answered(future: "asyncio.Future[None]") -> None:
+    try:
+        await asyncio.wait_for(asyncio.shield(future), ANSWER)
+    except TimeoutError:
+        raise SupervisorError(f"the keeper does not answer after {ANSWER:g} s; see the service's log") from None

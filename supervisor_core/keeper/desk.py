@@ -1,0 +1,307 @@
+"""What the keeper does on the service's word: one function a kind of message, and what it tells in return.
+
+A message of a kind, or with a field, that is not known here is passed over: the service may be newer. Nothing here
+decides when anything is started or ended.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ..children import procfs
+from ..children.cgroup import Groups
+from ..children.loops import Timer
+from ..children.pump import Pump
+from ..children.segments import SegmentStore
+from ..failing import point
+from .book import Book
+from .kept import KeptRun, Key
+from .loop import Loop
+from .orders import Orders
+from .policies import read_policies
+from .requests import read_request, read_steps
+from .runs import Runs
+from .service import Service
+from .watches import Watches
+from .wire import VERSION, Message
+
+AT_ONCE = 100
+"""Orphans that are collected in one turn of the loop."""
+
+LONGEST = 3600.0
+"""Seconds between two looks at what is too old."""
+
+Taker = Callable[[Message, tuple[int, ...]], None]
+
+
+class Desk:
+    """`now` in seconds since the epoch; `owing` is called when something could not be written down."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        orders: Orders,
+        book: Book,
+        service: Service,
+        now: Callable[[], float],
+        owing: Callable[[], None],
+    ) -> None:
+        self._loop, self._orders, self._book, self._service, self._now = loop, orders, book, service, now
+        self._owing = owing
+        self._subreaper = procfs.become_subreaper()
+        self._handed: dict[Key, dict[str, int]] = {key_of(text): dict(fds) for text, fds in orders.handed.items()}
+        self._runs: Runs | None = None
+        self._store: SegmentStore | None = None
+        self._watches = Watches(lambda worker: self._tell({"t": "moved", "worker": worker}))
+        self._stuck: dict[tuple[str, str], int] = {}
+        self._keepsakes: dict[str, Any] = {}
+        self._trouble = ""
+        self._greeting = False
+        self._expiry: Timer | None = None
+        self._when_empty: Callable[[], None] = lambda: None
+        self._takers: Mapping[str, Taker] = {
+            "hand": self._hand,
+            "hello": self._hello,
+            "logs": self._set_logs,
+            "keep": self._keep,
+            "spawn": self._spawn,
+            "stop": self._stop,
+            "kill": self._kill,
+            "signal": self._signal,
+            "note": self._note,
+            "forget": self._forget,
+            "sync": self._sync,
+            "log": self._log,
+            "watch": self._watch,
+            "unwatch": self._unwatch,
+            "swap": self._swap,
+        }
+
+    def begin(self) -> None:
+        """Takes over what an earlier keeper left, if it left anything."""
+        logs = self._book.settings.get("logs")
+        if self._runs is None and isinstance(logs, dict):
+            self._open(logs)
+
+    def take(self, message: Message, fds: tuple[int, ...]) -> None:
+        """Does what a message says."""
+        taker = self._takers.get(str(message.get("t")))
+        if taker is not None:
+            taker(message, fds)
+        else:
+            for fd in fds:
+                os.close(fd)
+
+    def reap(self) -> None:
+        """Collects orphans that have ended."""
+        if self._runs is not None:
+            self._runs.forest.leaders.add(self._service.pid)
+            self._runs.forest.reap(AT_ONCE)
+
+    def living(self) -> list[KeptRun]:
+        return [] if self._runs is None else self._runs.living()
+
+    def descriptors(self) -> dict[str, dict[str, int]] | None:
+        """Those of all runs, for a program that takes this one's place; None while a run is on its way into its own."""
+        runs = [] if self._runs is None else self._runs.living()
+        if any(not run.is_up for run in runs):
+            return None
+        return {f"{run.run} {run.worker}": run.descriptors() for run in runs}
+
+    def when_empty(self, call: Callable[[], None]) -> None:
+        """Calls whenever nothing lives any more."""
+        self._when_empty = call
+
+    def service_died(self) -> None:
+        """Its successor asks anew for what it wants to hear of; what it was about to hand over will not come."""
+        self._watches.clear()
+        if self._runs is not None:
+            self._runs.forest.leaders.discard(self._service.pid)
+        self.begin()
+
+    def calm(self) -> None:
+        """All is written down again."""
+        self._trouble = ""
+        self._tell({"t": "calm"})
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    # ------------------------------------------------------------ the beginning
+
+    def _open(self, logs: Mapping[str, Any]) -> None:
+        root = os.path.join(self._orders.state, "logs")
+        store = self._store = SegmentStore(root, now=self._now, maintain=False, **read_policies(logs))
+        store.on_moved, store.on_trouble = self._watches.moved, self._stream_troubled
+        self._runs = Runs(
+            self._loop,
+            os.path.join(self._orders.state, "keeper", "pipes"),
+            self._book,
+            Pump(store),
+            Groups(self._orders.instance),
+            self._tell_of_run,
+            self._now,
+            lambda: not self._service.up,
+            self._troubled,
+            subreaper=self._subreaper and not self._orders.adopted,
+        )
+        self._expire()
+        self._runs.take_over(self._handed)
+        self._handed = {}
+
+    def _expire(self) -> None:
+        """Deletes what is too old, and comes back for the next."""
+        assert self._store is not None
+        if self._expiry is not None:
+            self._expiry.cancel()
+        due = self._store.expire()
+        self._expiry = self._loop.call_later(min(max(due - self._now(), 1.0), LONGEST), self._expire)
+
+    def _hand(self, message: Message, fds: tuple[int, ...]) -> None:
+        """Descriptors that the service held while there was no keeper."""
+        self._handed[message["worker"], int(message["run"])] = dict(zip(message["fds"], fds, strict=True))
+
+    def _hello(self, _: Message, __: tuple[int, ...]) -> None:
+        """The first word of a service. Its second one is about logs; then it is told everything."""
+        self._service.up, self._greeting = True, True
+        self._tell({"t": "keepsakes", "version": VERSION, "pid": os.getpid(), "keepsakes": self._keepsakes})
+
+    def _welcome(self) -> None:
+        self._tell(
+            {
+                "t": "welcome",
+                "notes": {worker: data.decode("utf-8", "surrogateescape") for worker, data in self._book.notes.items()},
+                "trouble": self._trouble,
+            }
+        )
+        assert self._runs is not None
+        for run in list(self._runs.known.values()):
+            run.tell(handing=True)
+        for (worker, stream), number in self._stuck.items():
+            self._tell({"t": "stream", "worker": worker, "stream": stream, "errno": number})
+        self._tell({"t": "ready"})
+
+    def _set_logs(self, message: Message, _: tuple[int, ...]) -> None:
+        logs = message["logs"]
+        if logs != self._book.settings.get("logs"):
+            with self._carrying_on():
+                self._book.set("logs", logs)
+            if self._store is not None:
+                self._store.configure(**read_policies(logs))
+                self._expire()
+        if self._store is None:
+            self._open(logs)
+        if self._greeting:
+            self._greeting = False
+            self._welcome()
+
+    def _keep(self, message: Message, _: tuple[int, ...]) -> None:
+        """Something for the next service, in memory alone."""
+        self._keepsakes[message["name"]] = message["value"]
+
+    # ------------------------------------------------------------ runs
+
+    def _spawn(self, message: Message, fds: tuple[int, ...]) -> None:
+        assert self._runs is not None
+        self._runs.start(read_request(message["request"], fds[0] if fds else None))
+
+    def _run(self, message: Message) -> KeptRun | None:
+        return None if self._runs is None else self._runs.get(message["worker"], int(message["run"]))
+
+    def _stop(self, message: Message, _: tuple[int, ...]) -> None:
+        if (run := self._run(message)) is not None:
+            run.stop(read_steps(message["steps"]))
+
+    def _kill(self, message: Message, _: tuple[int, ...]) -> None:
+        if (run := self._run(message)) is not None:
+            run.kill()
+
+    def _signal(self, message: Message, _: tuple[int, ...]) -> None:
+        if (run := self._run(message)) is not None:
+            run.signal(signal.Signals(message["number"]), tree=bool(message["tree"]))
+
+    def _forget(self, message: Message, _: tuple[int, ...]) -> None:
+        if self._runs is not None:
+            self._runs.forget(message["worker"], int(message["run"]))
+
+    # ------------------------------------------------------------ notes
+
+    def _note(self, message: Message, _: tuple[int, ...]) -> None:
+        data = message["data"]
+        with self._carrying_on():
+            self._book.note(message["worker"], None if data is None else data.encode("utf-8", "surrogateescape"))
+        point("note written")
+
+    def _sync(self, message: Message, _: tuple[int, ...]) -> None:
+        """Answers when all that was told before this is on the disk, or why it is not."""
+        error = ""
+        try:
+            self._book.sync()
+        except OSError as failure:
+            error = failure.strerror or str(failure)
+            self._troubled(failure)
+        self._tell({"t": "synced", "id": message["id"], "error": error})
+
+    # ------------------------------------------------------------ logs
+
+    def _log(self, message: Message, _: tuple[int, ...]) -> None:
+        if self._store is not None:
+            with contextlib.suppress(OSError):  # no room for a line of ours
+                self._store.note(message["worker"], int(message["run"]), message["text"])
+
+    def _watch(self, message: Message, _: tuple[int, ...]) -> None:
+        assert self._store is not None
+        worker, seen = message["worker"], int(message["seen"])
+        self._watches.watch(worker, newer=self._store.news(worker) > seen)
+
+    def _unwatch(self, message: Message, _: tuple[int, ...]) -> None:
+        self._watches.unwatch(message["worker"])
+
+    def _swap(self, message: Message, _: tuple[int, ...]) -> None:
+        done = False
+        if self._store is not None:
+            with contextlib.suppress(OSError):
+                done = self._store.swap(message["worker"], message["stream"], int(message["base"]), message["new"])
+        self._tell({"t": "swapped", "id": message["id"], "done": done})
+
+    # ------------------------------------------------------------ told
+
+    def _tell(self, message: Message, fds: tuple[int, ...] = ()) -> bool:
+        return self._service.tell(message, fds)
+
+    def _tell_of_run(self, message: Message, fds: tuple[int, ...] = ()) -> bool:
+        if not self.living():
+            self._loop.call_soon(self._when_empty)
+        return self._tell(message, fds)
+
+    def _stream_troubled(self, worker: str, stream: str, error: OSError | None) -> None:
+        """Why output cannot be stored; told again to the next service."""
+        number = 0 if error is None else error.errno or errno.EIO
+        if number:
+            self._stuck[worker, stream] = number
+        else:
+            self._stuck.pop((worker, stream), None)
+        self._tell({"t": "stream", "worker": worker, "stream": stream, "errno": number})
+
+    def _troubled(self, error: OSError) -> None:
+        self._owing()
+        sentence = f"the state folder cannot be written ({error.strerror}); until it can, a crash may lose what changes"
+        if sentence != self._trouble:
+            self._trouble = sentence
+            self._tell({"t": "trouble", "about": sentence})
+
+    @contextlib.contextmanager
+    def _carrying_on(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._troubled(error)
+
+
+def key_of(text: str) -> Key:
+    run, _, worker = text.partition(" ")
+    return worker, int(run)

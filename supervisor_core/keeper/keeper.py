@@ -1,0 +1,188 @@
+"""The keeper: a process of the standard library, one thread, that owns processes and log bytes and lives on.
+
+It forks and executes, moves output into files, writes down how things end, reaps orphans, finishes stops that are under
+way, and starts the service again when that has died. It knows no policy and no HTTP: what to do is said by the service.
+
+`main` is the program (`__main__.py`). It is started with the state folder and a descriptor from which it reads its
+orders (`Orders`); the same way a keeper executes itself anew.
+"""
+
+import contextlib
+import functools
+import os
+import signal
+import socket
+import sys
+from dataclasses import replace
+
+from ..children import Ended
+from ..clock import Clock
+from ..errors import SupervisorError
+from ..failing import point
+from .book import Book
+from .desk import Desk
+from .loop import Loop
+from .orders import Orders, command, take_lock
+from .service import Service
+from .wire import Message
+
+SETTLE = 1.0
+"""Seconds between two tries to write down what found no room."""
+
+LEFT = 5.0
+"""Seconds for what is left of the runs when the service has gone and everything is to end."""
+
+SOON = 0.01
+"""Seconds until another try to execute anew."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+FAILED, USAGE = 1, 2
+
+
+class Keeper:
+    """One life of it: comes, lives on, leaves. See the module."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self._loop = Loop()
+        folder = os.path.join(orders.state, "keeper")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        self._book = Book(folder)
+        self._service = Service(self._loop, orders.service, self._take, self._service_died)
+        self._desk = Desk(self._loop, orders, self._book, self._service, Clock().now, self._settle_later)
+        self._ever_up = self._leaving = self._owing = False
+        self._signals = 0
+        self._status: int | None = None
+
+    def run(self) -> int:
+        """Lives until everything has ended; gives the exit status."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.on_signal(number, functools.partial(self._asked_to_leave, number))
+        self._loop.on_signal(signal.SIGHUP, lambda: None)  # a closed terminal stops nothing
+        self._loop.on_signal(signal.SIGCHLD, self._desk.reap)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if self._orders.pid:
+            self._service.follow(self._orders.pid, socket.socket(fileno=self._orders.channel))
+        if not self._orders.awaits:
+            self._desk.begin()
+        if self._orders.handed:
+            self._service.tell({"t": "anew"}, unasked=True)
+        if not self._orders.pid:
+            self._service.start()
+        self._loop.run()
+        self._desk.close()
+        self._book.close()
+        self._loop.close()
+        return FAILED if self._status is None else self._status
+
+    # ------------------------------------------------------------ the service
+
+    def _take(self, message: Message, fds: tuple[int, ...]) -> None:
+        match message.get("t"):
+            case "leave":
+                self._leave()
+            case "over":
+                self._status = int(message["status"])
+                self._leave()
+            case "upgrade":
+                self._upgrade(message)
+            case _:
+                self._desk.take(message, fds)
+        self._ever_up |= self._service.up
+
+    def _service_died(self, ended: Ended) -> None:
+        """It is started again, unless everything is to end, or it never came up and nothing depends on it."""
+        self._desk.service_died()
+        if self._leaving:
+            self._stop_all()
+        elif self._ever_up or self._desk.living():
+            self._service.start_again()
+        else:
+            self._status = ended.code if ended.code is not None else FAILED
+            self._leaving = True
+            self._finish()
+
+    def _upgrade(self, message: Message) -> None:
+        """Executes the program that is installed now, in its own place: children, pipes and the service stay.
+
+        What it is in the middle of is finished first. Where the program cannot be executed all stays as it is.
+        """
+        handed = self._desk.descriptors()
+        if handed is None:
+            self._loop.call_later(SOON, functools.partial(self._upgrade, message))
+            return
+        orders = replace(
+            self._orders, service=tuple(message.get("service") or self._orders.service), awaits=False,
+            pid=self._service.pid, channel=self._service.line(), handed=handed,
+        )  # fmt: skip
+        arguments = command(message.get("python") or sys.executable, orders)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the new program can take them
+        point("about to execute anew")
+        try:
+            os.execv(arguments[0], arguments)  # noqa: S606 - our own program
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            self._service.tell({"t": "not upgraded", "error": f"{arguments[0]}: {error.strerror}"})
+
+    # ------------------------------------------------------------ leaving
+
+    def _asked_to_leave(self, number: int) -> None:
+        """The service asks everybody in order, and kills at the second time. Where there is none, that is done here."""
+        self._signals += 1
+        self._leave()
+        if self._service.pid:
+            self._service.signal(number)
+        else:
+            self._stop_all()
+
+    def _leave(self) -> None:
+        """From now on the service is not started again."""
+        self._leaving = True
+        self._service.give_up()
+        self._desk.when_empty(self._finish)
+
+    def _stop_all(self) -> None:
+        """All at the same time, each in its own way."""
+        for run in self._desk.living():
+            run.kill() if self._signals > 1 else run.stop(run.stop_steps)
+        if self._status is not None:  # the service has left them behind, since nothing ends them
+            self._loop.call_later(LEFT, self._loop.stop)
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._leaving and not self._service.pid and not self._desk.living():
+            self._loop.stop()
+
+    # ------------------------------------------------------------ what is owed to the disk
+
+    def _settle_later(self) -> None:
+        if not self._owing:
+            self._owing = True
+            self._loop.call_later(SETTLE, self._settle)
+
+    def _settle(self) -> None:
+        self._owing = False
+        try:
+            self._book.settle()
+        except OSError:
+            self._settle_later()
+        else:
+            self._desk.calm()
+
+
+def main(arguments: list[str]) -> int:
+    """`keeper.py STATE DESCRIPTOR`: see `Orders`."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:  # whatever is opened here is not taken for a standard stream
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for name in os.listdir("/proc/self/fd"):  # what whoever started us left open is no worker's business
+        with contextlib.suppress(OSError):
+            os.set_inheritable(int(name), int(name) < 3)
+    orders = Orders.read(int(arguments[2]))
+    try:
+        orders = take_lock(orders)
+        return Keeper(orders).run()
+    except (SupervisorError, OSError) as error:
+        os.write(2, f"quarterdeck: {error}\n".encode("utf-8", "replace"))
+        return USAGE

@@ -1,0 +1,334 @@
+"""One run in the keeper, from the order to start it until nothing of it is left.
+
+What a crash could split is written down first: the intent before the fork, the process before it may run, the end
+before it is collected. Each change is told to the service as a whole (`tell`), so it may be told again, and to another
+one. No policy here.
+"""
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..children import TAG, Ended, LaunchRequest, become, openings, procfs, refusals
+from ..children.cgroup import Group
+from ..children.ends import handle
+from ..children.living import Living
+from ..children.loops import watch
+from ..children.outlets import Outlet
+from ..children.pump import Channel
+from ..failing import point
+from .book import RunRecord
+from .foreign import LOST, how_it_ended, open_same
+from .hatch import Hatchling, hatch
+from .requests import read_steps, tell_end
+
+if TYPE_CHECKING:
+    from .runs import Runs
+
+Key = tuple[str, int]
+
+GRACE = 1.0
+"""Seconds between two looks whether the service, which kills at the end of a stop, is still there to do so."""
+
+REBOOTED = "unknown: the system went down while it ran"
+
+
+class KeptRun:
+    """`leader` is the end of its main process, `ended` the same once nothing of it is left."""
+
+    def __init__(self, runs: "Runs", worker: str, run: int) -> None:
+        self.worker, self.run = worker, run
+        self.pid = 0
+        self.leader: Ended | None = None
+        self.ended: Ended | None = None
+        self.stop_steps: tuple[tuple[int, float], ...] = ()
+        self.streams: tuple[str, ...] = ()
+        self._runs = runs
+        self._living: Living | None = None
+        self._sources: dict[str, Channel] = {}
+        self._outlets: dict[str, Outlet] = {}
+        self._pidfd: int | None = None
+        self._report: bytes | None = None
+        """What the child said on its way into the program; None while it is on it."""
+        self._silent = False
+        self._struck = ""
+
+    # ------------------------------------------------------------ beginning
+
+    def start(self, request: LaunchRequest) -> None:
+        runs = self._runs
+        words = request.environment.get(TAG, "").split()
+        tag = words[-1] if words else ""
+        self.stop_steps, self.streams = request.stop, openings.streams(request)
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as undo:
+            if request.stdin is not None:
+                ours.callback(os.close, request.stdin)
+            group, parts = runs.groups.prepare(request, root=refusals.runs_as_root(request))
+            if group is not None:
+                undo.callback(runs.groups.give_back, group)
+            with runs.carrying_on():
+                runs.book.intend(
+                    *self._key,
+                    streams=list(self.streams),
+                    tag=tag,
+                    group="" if group is None else str(group.path),
+                    stop=[list(step) for step in request.stop],
+                )
+            point("run intended")
+            try:
+                paths, terminal = self._open_streams(request, ours, undo)
+                hatchling = hatch(request, paths, terminal, parts, () if group is None else (group.entrance,))
+                ours.callback(hatchling.leave)
+                undo.callback(os.close, hatchling.report)
+                point("child forked")
+                pidfd = handle(hatchling.pid)
+            except OSError as error:
+                undo.close()
+                self._refuse(errno=error.errno or 0, about=str(error))
+                return
+            undo.pop_all()
+            self._begin(hatchling, pidfd, tag, group)
+        for sentence in parts.said:
+            with contextlib.suppress(OSError):  # no room on the disk: it runs all the same
+                runs.pump.store.note(*self._key, sentence)
+
+    def _open_streams(
+        self, request: LaunchRequest, ours: contextlib.ExitStack, undo: contextlib.ExitStack
+    ) -> tuple[list[str], int | None]:
+        """Opens where its output goes, before it can write any."""
+        runs = self._runs
+        paths: list[str] = []
+        terminal = None
+        for stream in self.streams:
+            if request.tty:
+                reading, terminal = openings.open_output(request)
+                ours.callback(os.close, terminal)
+            else:
+                reading = runs.pipes.make(*self._key, stream)
+                paths.append(runs.pipes.path(*self._key, stream))
+            self._open(stream, reading)
+            undo.callback(self._outlets[stream].close)
+        return paths, terminal
+
+    def _open(self, stream: str, reading: int) -> None:
+        try:
+            source = self._runs.pump.open(self.worker, stream, self.run, reading)
+        except OSError:
+            os.close(reading)
+            raise
+        self._sources[stream], self._outlets[stream] = source, Outlet(self._runs.gate, source)
+
+    def _begin(self, hatchling: Hatchling, pidfd: int, tag: str, group: Group | None) -> None:
+        runs = self._runs
+        self.pid, self._pidfd = hatchling.pid, os.dup(pidfd)
+        self._living = Living(runs.gate, runs.forest, self.pid, tag, tuple(self._outlets.values()), self, group=group)
+        proc = procfs.read(self.pid)
+        with runs.carrying_on():
+            runs.book.started(*self._key, self.pid, proc.start if proc else 0)
+        point("run written down")
+        hatchling.go()
+        point("child let go")
+        self._living.begin(pidfd)
+        runs.gate.release()
+        self._hear(hatchling.report)
+
+    def _hear(self, report: int) -> None:
+        said = b""
+
+        def more() -> None:
+            nonlocal said
+            data = os.read(report, 4096)
+            said += data
+            if not data:
+                undo()
+                self._reported(said)
+
+        undo = watch(self._runs.loop, report, more)
+
+    def _reported(self, said: bytes) -> None:
+        """It runs its program, or has said why it cannot."""
+        self._report = said
+        if said != become.READY and self.ended is None:
+            assert self._living is not None
+            self._living.kill_tree()
+        elif said != become.READY:
+            self._broke_down()
+        else:
+            self.tell(handing=True)
+
+    def _broke_down(self) -> None:
+        assert self.ended is not None
+        assert self._report is not None
+        self._refuse(said=self._report.decode("utf-8", "surrogateescape"), ended=tell_end(self.ended))
+
+    def _refuse(self, **why: Any) -> None:
+        """Nothing of it is left, and its program never ran."""
+        self._let_go()
+        self._runs.drop(self)
+        self._runs.tell({"t": "refused", **self._name, **why})
+
+    # ------------------------------------------------------------ found again
+
+    def take_over(self, record: RunRecord, handed: Mapping[str, int], *, same_boot: bool) -> None:
+        """Goes on with a run that an earlier keeper began. `handed` are its descriptors, as far as somebody has them:
+        "pidfd" and by the names of the streams; they are taken over.
+        """
+        about = record.about
+        self._report = become.READY
+        self.pid, self.leader = record.pid or 0, record.leader
+        self.ended = record.ended
+        self.stop_steps = read_steps(about.get("stop", ()))
+        self.streams = tuple(map(str, about.get("streams", ())))
+        if self.ended is None and not same_boot:
+            self._pass_away(self.leader or Ended(reason=REBOOTED))
+        elif self.ended is None:
+            self._find(record, handed)
+        self._silent = not self._outlets
+
+    def _find(self, record: RunRecord, handed: Mapping[str, int]) -> None:
+        runs, about = self._runs, record.about
+        for stream in self.streams:
+            reading = handed.get(stream) or runs.pipes.reopen(*self._key, stream)
+            if reading is not None:
+                self._open(stream, reading)
+        pidfd = handed.get("pidfd") or (open_same(self.pid, record.start) if self.leader is None else None)
+        self._pidfd = None if pidfd is None else os.dup(pidfd)
+        self._living = Living(
+            runs.gate,
+            runs.forest,
+            self.pid,
+            about.get("tag", ""),
+            tuple(self._outlets.values()),
+            self,
+            group=runs.groups.adopt(about["group"]) if about.get("group") else None,
+            look=lambda pid: how_it_ended(pid, record.start, pidfd),
+        )
+        self._living.begin(pidfd)
+        if pidfd is None:
+            self._living.found_headless(self.leader or Ended(reason=LOST))
+        if record.stopping is not None and self.ended is None:
+            steps, begun = record.stopping
+            self._living.stop(remaining(steps, max(runs.now() - begun, 0.001)), self._out_of_time)
+
+    def _pass_away(self, ended: Ended) -> None:
+        self.leader = self.ended = ended
+        with self._runs.carrying_on():
+            self._runs.book.exited(*self._key, ended)
+
+    # ------------------------------------------------------------ orders
+
+    def stop(self, steps: Sequence[tuple[int, float]]) -> None:
+        """Ends it step by step, also when the service is gone meanwhile; then what is left is killed at the end."""
+        if self._living is not None and self.ended is None:
+            with self._runs.carrying_on():
+                self._runs.book.stopping(*self._key, steps, self._runs.now())
+            point("stop written down")
+            self._living.stop(steps, self._out_of_time)
+
+    def _out_of_time(self) -> None:
+        """The service says when it is killed; where there is none, nobody else would."""
+        if self.ended is None:
+            if self._runs.alone():
+                self.kill()
+            self._runs.loop.call_later(GRACE, self._out_of_time)
+
+    def kill(self) -> None:
+        if self._living is not None:
+            self._living.kill_tree()
+
+    def signal(self, number: int, *, tree: bool) -> None:
+        if self._living is not None:
+            self._living.signal(number, tree=tree)
+
+    # ------------------------------------------------------------ facts
+
+    def main_ended(self, ended: Ended) -> None:
+        if self.leader is None:
+            self.leader = ended if ended.at is not None else replace(ended, at=self._runs.now())
+            point("leader ended")
+            with self._runs.carrying_on():
+                self._runs.book.leader(*self._key, self.leader)
+            point("leader's end written down")
+        self._runs.loop.call_soon(self._tell_leader)
+
+    def _tell_leader(self) -> None:
+        if self.ended is None:
+            self.tell()
+
+    def silenced(self) -> None:
+        self._silent = True
+        self.tell()
+
+    def emptied(self) -> None:
+        assert self._living is not None
+        assert self.leader is not None
+        self.ended = self.leader
+        self._struck = self._living.struck()
+        if self._living.group is not None:
+            self._runs.groups.give_back(self._living.group)
+        self._let_go()
+        with self._runs.carrying_on():
+            self._runs.book.exited(*self._key, self.ended)
+        point("end written down")
+        if self._report is not None and self._report != become.READY:
+            self._broke_down()
+        else:
+            self.tell()
+
+    # ------------------------------------------------------------ told
+
+    def tell(self, *, handing: bool = False) -> None:
+        """All that is known of it; `handing` its descriptors too, so that a later keeper can be given them."""
+        if self.is_up:
+            fds = self.descriptors() if handing and self.ended is None else {}
+            self._runs.tell({"t": "run", **self.summary(), "fds": list(fds)}, tuple(fds.values()))
+
+    def summary(self) -> dict[str, Any]:
+        about: dict[str, Any] = {**self._name, "pid": self.pid, "silent": self._silent}
+        if self.leader is not None:
+            about["leader"] = tell_end(self.leader)
+            about["left"] = list(self._living.left()) if self.ended is None and self._living is not None else []
+        if self.ended is not None:
+            about |= {"ended": tell_end(self.ended), "struck": self._struck}
+        return about
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its program runs, or ran."""
+        return self._report == become.READY
+
+    def descriptors(self) -> dict[str, int]:
+        fds = {stream: source.fd for stream, source in self._sources.items() if source.fd >= 0}
+        return fds if self._pidfd is None else {"pidfd": self._pidfd, **fds}
+
+    # ------------------------------------------------------------ inside
+
+    @property
+    def _key(self) -> Key:
+        return self.worker, self.run
+
+    @property
+    def _name(self) -> dict[str, Any]:
+        return {"worker": self.worker, "run": self.run}
+
+    def _let_go(self) -> None:
+        """Its pipes need no name any more."""
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+        for stream in self.streams:
+            self._runs.pipes.remove(*self._key, stream)
+
+
+def remaining(steps: Sequence[tuple[int, float]], passed: float) -> list[tuple[int, float]]:
+    """What is left of a stop after so many seconds; signal 0, which sends nothing, stands for one that was sent."""
+    left: list[tuple[int, float]] = []
+    for number, seconds in steps:
+        if passed <= 0:
+            left.append((number, seconds))
+        elif passed < seconds:
+            left.append((0, seconds - passed))
+        passed -= seconds
+    return left

@@ -1,0 +1,145 @@
+"""One run as the service sees it: what the keeper tells of it, as futures, and the orders about it.
+
+Known wart: `left` between two messages is what the service itself sees below those that it was told of; who was
+adopted meanwhile is told when the main process ends.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..children import Ended, LaunchRequest, procfs
+from ..children.living import named
+from ..errors import CannotStart
+from .requests import read_end, tell_request
+from .wire import Message
+
+LOST = "unknown: the keeper that ran it was lost, and its successor knows nothing of it"
+
+Send = Callable[..., None]
+
+
+class KeptChild:
+    """See `children.Child`. `started` is set when its program runs, or holds why it does not.
+
+    `request` is None for one that was found alive.
+    """
+
+    def __init__(self, send: Send, worker: str, run: int, request: LaunchRequest | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        self.worker, self.run = worker, run
+        self.pid = 0
+        self.started: asyncio.Future[None] = loop.create_future()
+        self.leader_exited: asyncio.Future[Ended] = loop.create_future()
+        self.output_ended: asyncio.Future[None] = loop.create_future()
+        self.exited: asyncio.Future[Ended] = loop.create_future()
+        self.fds: dict[str, int] = {}
+        """Duplicates of its pidfd and pipes, for a later keeper."""
+        self._send = send
+        self.request = request
+        self._orders: list[Message] = []
+        self._left: tuple[int, ...] = ()
+        self._struck = ""
+
+    # ------------------------------------------------------------ orders
+
+    def begin(self) -> None:
+        assert self.request is not None
+        fds = () if self.request.stdin is None else (self.request.stdin,)
+        self._send({"t": "spawn", "request": tell_request(self.request)}, fds)
+
+    def signal(self, number: int, *, tree: bool = False) -> None:
+        if not self.exited.done():
+            self._send({"t": "signal", **self.name, "number": int(number), "tree": tree})
+
+    def stop(self, steps: Sequence[tuple[int, float]]) -> None:
+        self._order({"t": "stop", **self.name, "steps": [[int(number), seconds] for number, seconds in steps]})
+
+    def kill_tree(self) -> None:
+        self._order({"t": "kill", **self.name})
+
+    def _order(self, message: Message) -> None:
+        if not self.exited.done():
+            if message not in self._orders:
+                self._orders.append(message)
+            self._send(message)
+
+    def order_again(self) -> None:
+        """A later keeper may not have heard it: tells it what was ordered, and to start it if that was still to be."""
+        if not self.started.done() and self.request is not None:
+            self.begin()
+        for message in self._orders:
+            self._send(message)
+
+    # ------------------------------------------------------------ asked
+
+    def left(self) -> tuple[int, ...]:
+        if self.exited.done():
+            return ()
+        found: dict[int, None] = {}
+        todo = list(self._left) if self.leader_exited.done() else [self.pid]
+        for pid in todo:
+            proc = procfs.read(pid)
+            if pid not in found and proc is not None and proc.alive:
+                found[pid] = None
+                todo += procfs.children(pid) or ()
+        return tuple(found)
+
+    def named(self, pids: Sequence[int]) -> str:
+        return named(pids)
+
+    def struck(self) -> str:
+        return self._struck
+
+    @property
+    def name(self) -> dict[str, Any]:
+        return {"worker": self.worker, "run": self.run}
+
+    # ------------------------------------------------------------ told
+
+    def take(self, told: Message, fds: tuple[int, ...]) -> None:
+        """All that the keeper knows of it now."""
+        if fds:
+            self._hold(dict(zip(told["fds"], fds, strict=True)))
+        self.pid = int(told["pid"])
+        _settle(self.started, None)
+        if (leader := told.get("leader")) is not None:
+            self._left = tuple(told.get("left", ()))
+            _settle(self.leader_exited, read_end(leader))
+        if told.get("silent"):
+            _settle(self.output_ended, None)
+        if (ended := told.get("ended")) is not None:
+            self._struck = str(told.get("struck", ""))
+            self._end(read_end(ended))
+
+    def refuse(self, refusal: CannotStart, ended: Ended) -> None:
+        """Its program never ran."""
+        if not self.started.done():
+            self.started.set_exception(refusal)
+            self.started.exception()  # whoever was cancelled does not ask
+        self._end(ended)
+
+    def lose(self) -> None:
+        """Nobody knows what became of it."""
+        _settle(self.started, None)
+        self._end(Ended(reason=LOST))
+
+    def close(self) -> None:
+        """Lets go of its descriptors."""
+        self._hold({})
+
+    def _end(self, ended: Ended) -> None:
+        _settle(self.leader_exited, ended)
+        _settle(self.exited, ended)
+        self.close()
+
+    def _hold(self, fds: dict[str, int]) -> None:
+        for fd in self.fds.values():
+            os.close(fd)
+        self.fds = fds
+
+
+def _settle(future: "asyncio.Future[Any]", value: Any) -> None:
+    if not future.done():
+        future.set_result(value)

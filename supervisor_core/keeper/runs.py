@@ -1,0 +1,103 @@
+"""All runs that the keeper owns, and what they share.
+
+The service says what is started, stopped and forgotten; what became of a run is told to it, and told again to the next
+one. A run is known until the service has taken note of its end.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from ..children import LaunchRequest
+from ..children.cgroup import Groups
+from ..children.forest import Forest
+from ..children.loops import Loop, watch
+from ..children.outlets import Gate
+from ..children.pump import Pump
+from . import pipes
+from .book import Book
+from .foreign import boot_id
+from .kept import KeptRun, Key
+
+
+class Tell(Protocol):
+    """Sends a message to the service, with descriptors, if it is there; false when it is not."""
+
+    def __call__(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> bool: ...
+
+
+class Runs:
+    """`now` in seconds since the epoch; `alone` says that no service is there, `trouble` hears of lost records."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        folder: str,
+        book: Book,
+        pump: Pump,
+        groups: Groups,
+        tell: Tell,
+        now: Callable[[], float],
+        alone: Callable[[], bool],
+        trouble: Callable[[OSError], None],
+        *,
+        subreaper: bool,
+    ) -> None:
+        self.loop, self.book, self.pump, self.groups, self.tell, self.now = loop, book, pump, groups, tell, now
+        self.alone = alone
+        self._trouble = trouble
+        self.pipes = pipes.Folder(folder)
+        self.gate = Gate(loop)
+        self.forest = Forest(
+            lambda fd, call: watch(loop, fd, call),
+            lambda seconds, call: loop.call_later(seconds, call).cancel,
+            loop.call_soon,
+            subreaper=subreaper,
+        )
+        self.known: dict[Key, KeptRun] = {}
+
+    def start(self, request: LaunchRequest) -> None:
+        """Starts a program; how that went is told as `run` or `refused`. A run that is known is told again."""
+        key = request.worker, request.run
+        if (known := self.known.get(key)) is not None:
+            known.tell()
+            return
+        self.known[key] = KeptRun(self, *key)
+        self.known[key].start(request)
+
+    def take_over(self, handed: Mapping[Key, Mapping[str, int]]) -> None:
+        """Goes on with what an earlier keeper left. `handed` are descriptors that somebody held meanwhile."""
+        boot = boot_id()
+        for key, record in list(self.book.runs.items()):
+            if record.pid is None:  # never let go, so it has ended at the gate
+                with self.carrying_on():
+                    self.book.forget(*key)
+                continue
+            self.known[key] = KeptRun(self, *key)
+            self.known[key].take_over(record, handed.get(key, {}), same_boot=record.boot == boot)
+        self.pipes.tidy([(*key, stream) for key, run in self.known.items() for stream in run.streams])
+
+    def get(self, worker: str, run: int) -> KeptRun | None:
+        return self.known.get((worker, run))
+
+    def forget(self, worker: str, run: int) -> None:
+        """The service knows how it ended, and will not ask any more."""
+        known = self.known.get((worker, run))
+        if known is not None and known.ended is not None:
+            self.drop(known)
+
+    def drop(self, run: KeptRun) -> None:
+        self.known.pop((run.worker, run.run), None)
+        with self.carrying_on():
+            self.book.forget(run.worker, run.run)
+
+    def living(self) -> list[KeptRun]:
+        return [run for run in self.known.values() if run.ended is None]
+
+    @contextlib.contextmanager
+    def carrying_on(self) -> Iterator[None]:
+        """What cannot be written down just now stops no worker: it is owed, and said."""
+        try:
+            yield
+        except OSError as error:
+            self._trouble(error)

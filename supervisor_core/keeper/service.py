@@ -1,0 +1,188 @@
+"""The service as the keeper sees it: a child that is started, connected, and started again when it has died.
+
+It runs in a session of its own, so what a terminal sends comes to the keeper alone. Whether it is to live is decided
+here; what it says is for `keeper.py`.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+
+from ..children import Ended
+from ..children.loops import Timer, watch
+from ..failing import point
+from .foreign import how_it_ended
+from .loop import Loop
+from .orders import CHANNEL
+from .wire import Broken, Message, Wire
+
+SHORTEST, LONGEST = 0.1, 5.0
+"""Seconds until a service that has died is started again: twice as many each time."""
+
+PATIENCE = 5.0
+"""Seconds for a service to take what it was told, before the keeper executes itself anew."""
+
+STEADY = 60.0
+"""Seconds of life after which a death counts as the first one."""
+
+
+class Service:
+    """`take` gets each message, `died` hears of each end. `up` is set by whoever takes its first words."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        command: Sequence[str],
+        take: Callable[[Message, tuple[int, ...]], None],
+        died: Callable[[Ended], None],
+    ) -> None:
+        self._loop, self._command, self._take, self._died = loop, command, take, died
+        self.pid = 0
+        self.up = False
+        self._wire: Wire | None = None
+        self._pidfd = -1
+        self._unwatch: Callable[[], None] | None = None
+        self._born = 0.0
+        self._pause = 0.0
+        self._again: Timer | None = None
+
+    # ------------------------------------------------------------ its life
+
+    def start(self) -> None:
+        """Starts it. Where it cannot be started, that is tried again like after a death."""
+        self._again = None
+        ours, theirs = socket.socketpair()
+        theirs.set_inheritable(True)
+        try:
+            pid = os.posix_spawn(
+                self._command[0],
+                list(self._command),
+                {**os.environ, CHANNEL: str(theirs.fileno())},
+                setsid=True,
+                setsigmask=(),
+                setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ),
+            )
+        except OSError:
+            ours.close()
+            self.start_again()
+            return
+        finally:
+            theirs.close()
+        point("service started")
+        self.follow(pid, ours)
+
+    def follow(self, pid: int, channel: socket.socket) -> None:
+        """Belongs to this process, which may be somebody else's child, from now on; takes the channel over."""
+        self.pid, self.up, self._born = pid, False, self._loop.time()
+        self._wire = Wire(channel)
+        self._loop.add_reader(self._wire.fileno(), self._readable)
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._over(Ended(reason="unknown: it was gone before anybody looked"))
+            return
+        self._unwatch = watch(self._loop, self._pidfd, self._gone)
+
+    def start_again(self) -> None:
+        """Starts it after a pause that grows with each death that comes soon."""
+        if self._loop.time() - self._born > STEADY:
+            self._pause = 0.0
+        self._again = self._loop.call_later(self._pause, self.start)
+        self._pause = min(max(SHORTEST, 2 * self._pause), LONGEST)
+
+    def give_up(self) -> None:
+        """Does not start it again."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+
+    def signal(self, number: int) -> None:
+        if self.pid:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    # ------------------------------------------------------------ words
+
+    def tell(self, message: Message, fds: tuple[int, ...] = (), *, unasked: bool = False) -> bool:
+        """Sends, if it is there to hear it: what it missed it is told when it comes; `unasked` before its first word."""
+        if self._wire is None or not (self.up or unasked):
+            return False
+        try:
+            self._wire.send(message, fds)
+            self._write_on()
+        except Broken:
+            self._hang_up()
+            return False
+        return True
+
+    def line(self) -> int:
+        """The descriptor of the channel, after all that was to be told has gone; -1 when there is none."""
+        if self._wire is None:
+            return -1
+        with contextlib.suppress(Broken):
+            self._wire.finish(PATIENCE)
+        return self._wire.fileno()
+
+    def _write_on(self) -> None:
+        assert self._wire is not None
+        if self._wire.waiting:
+            self._loop.add_writer(self._wire.fileno(), self._writable)
+
+    def _writable(self) -> None:
+        assert self._wire is not None
+        try:
+            if self._wire.flush():
+                self._loop.remove_writer(self._wire.fileno())
+        except Broken:
+            self._hang_up()
+
+    def _readable(self) -> None:
+        assert self._wire is not None
+        try:
+            messages = self._wire.receive()
+        except Broken:
+            self._hang_up()
+            return
+        for message, fds in messages:
+            self._take(message, fds)
+
+    def _hang_up(self) -> None:
+        """It has closed its end, as a rule because it is ending: that is told when it has ended."""
+        if self._wire is not None:
+            self._loop.remove_reader(self._wire.fileno())
+            self._loop.remove_writer(self._wire.fileno())
+            self._wire.close()
+            self._wire = None
+
+    def _gone(self) -> None:
+        """Its last words first."""
+        while self._wire is not None:
+            try:
+                messages = self._wire.receive()
+            except Broken:
+                break
+            if not messages:
+                break
+            for message, fds in messages:
+                self._take(message, fds)
+        self._hang_up()
+        try:
+            ended = _collected(self.pid)
+        except ChildProcessError:
+            ended = how_it_ended(self.pid, 0, self._pidfd)
+        assert self._unwatch is not None
+        self._unwatch()
+        self._over(ended)
+
+    def _over(self, ended: Ended) -> None:
+        self._hang_up()
+        self.pid, self.up = 0, False
+        point("service ended")
+        self._died(ended)
+
+
+def _collected(pid: int) -> Ended:
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return Ended(code=code) if code >= 0 else Ended(signal=-code)
