@@ -8,7 +8,7 @@ import argparse
 import sys
 from typing import Any
 
-from supervisor_core.children.files import folder_of
+from supervisor_core.children.folders import folder_of
 
 from ..client import Client, Declined, Unreachable
 from . import DONE, FAILED, UNREACHABLE, USAGE, complain

@@ -1,35 +1,29 @@
-"""Where logs lie: worker ids, stream folders, segment names, readable links.
+"""The files of one stream: segments and their indexes by logical offset, and reading over them.
 
-    lock  watermark  NAME -> by-id/ID
-    by-id/ID/name
-    by-id/ID/STREAM/OFFSET.log or OFFSET.log.gz, OFFSET.idx, expired.idx
+A worker's name is never used as a path, see `folders.py`.
 
-A worker's name is never used as a path; its id is made once and found again by the `name` file. Nothing is
-made before a worker's first byte.
+Known wart: every read opens its file anew; so nothing is held open, and a deletion cannot trip it.
 """
 
 import contextlib
 import os
 import re
-import uuid
 from bisect import bisect_right
 from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
-from ..lines import Line
 from .index import Index, Mended, open_plain
 from .mending import look
 from .packed import Unpacker
+
+if TYPE_CHECKING:
+    from ..lines import Line
 
 FOLDER_MODE = 0o750
 FILE_MODE = 0o640
 _SEGMENT = re.compile(r"([0-9a-f]{16})\.(log|log\.gz|idx)\Z")
 NEW = ".new"
 """Ends the name of a file that is not finished."""
-
-_STREAM = re.compile(r"[a-z]{1,16}\Z")
-_OWN_NAMES = frozenset({"lock", "watermark", "by-id"})
 
 
 class StreamFiles:
@@ -39,12 +33,19 @@ class StreamFiles:
     """
 
     def __init__(
-        self, folder: Path, worker: str, stream: str, unpacker: Unpacker, make: "Callable[[StreamFiles], None]"
+        self,
+        folder: str,
+        worker: str,
+        unpacker: Unpacker,
+        make: "Callable[[StreamFiles], None] | None" = None,
+        changed: Callable[[], None] | None = None,
     ) -> None:
+        self.folder = folder
         self._at = f"{folder}/"
         self._make = make
+        self._changed = changed
         self.worker = worker
-        self.stream = stream
+        self.stream = os.path.basename(folder)
         self.bases: tuple[int, ...] = ()
         self.last = 0
         self.open_line: tuple[int, Line | None] = (0, None)
@@ -53,13 +54,28 @@ class StreamFiles:
         self._firsts: dict[int, tuple[int, int]] = {}
         self._mended: dict[int, Mended] = {}
 
-    @property
-    def folder(self) -> Path:
-        return Path(self._at)
-
     def make_folder(self) -> None:
         """Makes the folder and all that leads to it: nothing is there before the first byte."""
+        assert self._make is not None
         self._make(self)
+
+    def began(self, base: int) -> None:
+        """Its files are there."""
+        self.bases = (*self.bases, base)
+        self._has_changed()
+
+    def gone(self, base: int) -> None:
+        """The oldest segments, up to this one, are about to be deleted, or were."""
+        self.bases = tuple(other for other in self.bases if other > base)
+        self.forget(base)
+        self._has_changed()
+
+    def _has_changed(self) -> None:
+        if self._changed is not None:
+            self._changed()
+
+    def look(self, *, sure: bool = False) -> None:
+        """Brings `bases` up to date where another process writes; `sure`: bytes are missing, so look closely."""
 
     def log(self, base: int) -> str:
         return f"{self._at}{base:016x}.log"
@@ -183,88 +199,3 @@ class StreamFiles:
     def packed_size(self, base: int) -> int:
         """Raw bytes that the compressed file holds. Raises OSError when there is none."""
         return self._unpacker.size(self.packed(base))
-
-
-class Folders:
-    """The tree of one log folder, by worker and stream."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._by_id = root / "by-id"
-        self._by_id.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        self._places: dict[str, Path] = {}
-        self._unpacker = Unpacker()
-        self.streams: dict[str, dict[str, StreamFiles]] = {}
-        for place in sorted(self._by_id.iterdir()):
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                name = (place / "name").read_text(encoding="utf-8")
-                self._places.setdefault(name, place)
-        for name, place in self._places.items():
-            for folder in sorted(place.iterdir()):
-                if folder.is_dir() and _STREAM.match(folder.name):
-                    files = self._know(name, folder)
-                    files.bases = files.list_bases()
-            self._link(name, place)
-
-    def all(self) -> list[StreamFiles]:
-        return [files for streams in self.streams.values() for files in streams.values()]
-
-    def open(self, worker: str, stream: str) -> StreamFiles:
-        """The files of a stream, of which there may be none yet."""
-        known = self.streams.get(worker, {}).get(stream)
-        if known is not None:
-            return known
-        if not _STREAM.match(stream):
-            raise ValueError(f"a stream is named by a few small letters, not {stream!r}")
-        place = self._places.get(worker)
-        if place is None:
-            place = self._places[worker] = self._by_id / uuid.uuid4().hex[:16]
-        return self._know(worker, place / stream)
-
-    def _know(self, worker: str, folder: Path) -> StreamFiles:
-        files = StreamFiles(folder, worker, folder.name, self._unpacker, self._make)
-        # replaced, not changed: readers iterate over it
-        self.streams[worker] = {**self.streams.get(worker, {}), folder.name: files}
-        return files
-
-    def _make(self, files: StreamFiles) -> None:
-        folder = files.folder
-        place, worker = folder.parent, files.worker
-        place.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        if not (place / "name").exists():
-            new = place / f"name{NEW}"  # never half a name: the logs would be nobody's at the next start
-            new.write_text(worker, encoding="utf-8")
-            new.replace(place / "name")
-            self._link(worker, place)
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-
-    def _link(self, worker: str, place: Path) -> None:
-        """Makes the readable link where it is not right: relative, so that the folder can be moved."""
-        link, target = self.root / link_name(worker), os.path.join("by-id", place.name)
-        with contextlib.suppress(OSError):  # a link is a convenience: logs are kept without it
-            if link.is_symlink():
-                if os.readlink(link) == target:
-                    return
-                link.unlink()
-            link.symlink_to(target)
-
-
-def folder_of(root: Path, worker: str) -> Path | None:
-    """Where a worker's logs are, by the readable name where it leads there; None when there are none. Makes nothing."""
-    for place in sorted((root / "by-id").glob("*/name")):
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            if place.read_text(encoding="utf-8") == worker:
-                link = root / link_name(worker)
-                with contextlib.suppress(OSError):
-                    if link.samefile(place.parent):
-                        return link
-                return place.parent
-    return None
-
-
-def link_name(worker: str) -> str:
-    """A file name that a person recognises and that is never a path, hidden, or one of our own."""
-    name = quote(worker, safe="[]@+=,")
-    if name in _OWN_NAMES or name.startswith("."):
-        name = f"%{ord(name[0]):02X}{name[1:]}"
-    return name[:200]

@@ -103,8 +103,10 @@ def _newlines(files: StreamFiles, start: int, end: int) -> int:
     count = 0
     while start < end:
         data = files.read(start, min(start + PART, end))
-        if not data and files.bases[0] > start:
-            raise Vanished
+        if not data:
+            files.look(sure=True)
+            if files.bases[0] > start:
+                raise Vanished
         count += data.count(b"\n")
         start = start + len(data) if data else files.hole(start)[1] or end
     return count

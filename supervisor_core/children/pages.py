@@ -6,12 +6,12 @@ Known wart: a segment that retention deletes in the midst of a call makes the ca
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from ..lines import FULL, Histogram, Item, Line, Page, View, make_key, marks_stream, parse_key
 from ..merge import Cost, Merged, Passed, merge
 from ..needles import Needles
-from .files import Folders, StreamFiles
+from .files import StreamFiles
 from .histogram import count_lines
 from .index import Vanished
 from .raw import RawBytes
@@ -20,10 +20,21 @@ from .reader import StreamReader
 _Result = TypeVar("_Result")
 
 
-class Pages:
-    """The reading half of a `LogStore`. `watermark` gives the stamp up to which everything is written."""
+class Tree(Protocol):
+    """The streams that there are."""
 
-    def __init__(self, folders: Folders, watermark: Callable[[], int]) -> None:
+    def of(self, workers: Iterable[str]) -> list[StreamFiles]:
+        """Those of these workers, with all that was written before the call."""
+        ...
+
+
+class Pages:
+    """The reading half of a `LogStore`. `watermark` gives the stamp up to which everything is written.
+
+    It is asked first, then the tree: so nothing up to it is missing there.
+    """
+
+    def __init__(self, folders: Tree, watermark: Callable[[], int]) -> None:
         self._folders = folders
         self._watermark = watermark
 
@@ -45,11 +56,19 @@ class Pages:
         return self.after(view, make_key(max(min(found, default=watermark + 1) - 1, 0), FULL), limit)
 
     def histogram(self, view: View, edges: Sequence[float]) -> Histogram:
-        return _again(lambda: count_lines(self._streams(view), self._watermark(), edges))
+        def count() -> Histogram:
+            watermark = self._watermark()
+            return count_lines(self._streams(view), watermark, edges)
+
+        return _again(count)
 
     def raw(self, worker: str, stream: str) -> RawBytes:
-        files = self._folders.streams.get(worker, {}).get(stream)
-        return _again(lambda: RawBytes(files, self._watermark()))
+        def begin() -> RawBytes:
+            watermark = self._watermark()
+            found = (files for files in self._folders.of((worker,)) if files.stream == stream)
+            return RawBytes(next(found, None), watermark)
+
+        return _again(begin)
 
     def _after(self, view: View, stamp: int, offset: int, limit: int) -> Page:
         with _Reading(view, self._watermark(), self._streams(view)) as reading:
@@ -74,12 +93,7 @@ class Pages:
             return reading.end(found.items[::-1], found.hid, "", first=first, more=found.more)
 
     def _streams(self, view: View) -> list[StreamFiles]:
-        return [
-            files
-            for worker in dict.fromkeys(view.workers)
-            for files in self._folders.streams.get(worker, {}).values()
-            if files.stream in view.streams
-        ]
+        return [files for files in self._folders.of(dict.fromkeys(view.workers)) if files.stream in view.streams]
 
 
 class _Reading:

@@ -32,8 +32,12 @@ class Places:
             self._held[1].close()
             self._held = None
 
-    def check(self, offset: int) -> None:
-        """Raises `Vanished` when retention deleted what was still to be read: begin again, and tell what is gone."""
+    def check(self, offset: int, *, sure: bool = False) -> None:
+        """Raises `Vanished` when retention deleted what was still to be read: begin again, and tell what is gone.
+
+        `sure`: bytes are missing, so whoever looks at files of another process looks closely.
+        """
+        self._files.look(sure=sure)
         if self._files.bases and self._files.bases[0] > offset:
             raise Vanished
 

@@ -7,6 +7,7 @@ Known wart: a damaged member of a compressed segment ends a reading, though it i
 """
 
 import contextlib
+import os
 from bisect import bisect_right
 from itertools import accumulate
 
@@ -22,7 +23,7 @@ class RawBytes:
         self._behind = list(accumulate(end - start for start, end in self._extents))
         self.size = self._behind[-1] if self._behind else 0
         oldest, end = (self._extents[0][0], self._extents[-1][1]) if self._extents else (0, 0)
-        place = files.folder.parent.name if files else "nothing"
+        place = os.path.basename(os.path.dirname(files.folder)) if files else "nothing"
         self.tag = f"{place}-{oldest:x}-{end - oldest - self.size:x}"
 
     def read(self, at: int, limit: int) -> bytes:

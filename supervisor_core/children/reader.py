@@ -124,7 +124,7 @@ class StreamReader:
 
         One for each hole, told by the record in which it begins; so it is the same from wherever one reads.
         """
-        self._places.check(cutter.at)
+        self._places.check(cutter.at, sure=True)
         start, end = self._files.hole(cutter.at)
         if start > cutter.at:
             raise Vanished  # they are there now

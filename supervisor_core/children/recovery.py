@@ -8,7 +8,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterable
-from pathlib import Path
 
 from .files import FILE_MODE, NEW, StreamFiles
 from .index import CHUNK, END, ESTIMATED, REBUILT, SIZE, Index, Record, whole
@@ -21,7 +20,7 @@ def tidy(files: StreamFiles) -> None:
     names = set(os.listdir(files.folder))
     for name in names:
         if name.endswith(NEW):
-            _remove(files.folder / name)
+            _remove(os.path.join(files.folder, name))
     for base in files.bases if any(name.endswith(".gz") for name in names) else ():
         if {os.path.basename(files.packed(base)), os.path.basename(files.log(base))} <= names:
             _remove(files.packed(base) if _is_less(files, base) else files.log(base))
@@ -38,7 +37,7 @@ def _is_less(files: StreamFiles, base: int) -> bool:
     return True
 
 
-def _remove(path: str | Path) -> None:
+def _remove(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(path)
 

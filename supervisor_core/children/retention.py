@@ -13,12 +13,13 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..lines import make_key
-from ..model import LogPolicy
 from .files import FILE_MODE, StreamFiles
 from .index import CHUNK, SIZE, Index, Record
+
+if TYPE_CHECKING:
+    from ..declared import LogPolicy
 
 OPEN = 4
 """Flag of a deleted segment: its last line went on in the next one."""
@@ -33,7 +34,7 @@ class Retention:
     Sizes in bytes, indexes included, compressed ones as they are; times in seconds since the epoch.
     """
 
-    def __init__(self, root: Path, policy: Callable[[str], LogPolicy], total: int, now: Callable[[], float]) -> None:
+    def __init__(self, root: str, policy: "Callable[[str], LogPolicy]", total: int, now: Callable[[], float]) -> None:
         self._root = root
         self._policy = policy
         self.total = total
@@ -142,8 +143,7 @@ class Retention:
             del self._sealed[files]
         self._oldest.pop(files, None)
         self._count(files.worker, -size)
-        files.bases = tuple(b for b in files.bases if b > base)
-        files.forget(base)
+        files.gone(base)
         _remove(files, base)
         return max(size, 1)
 
@@ -199,6 +199,7 @@ def bury(files: StreamFiles, base: int) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
+        files.gone(base)
         _remove(files, base)
         with contextlib.suppress(OSError):  # freed late: then only how much is gone is known
             _write_down(files, record)
@@ -237,13 +238,13 @@ def missed(files: StreamFiles, stamp: int, offset: int) -> tuple[str, int, int] 
         if not _unread(last, stamp, offset):
             told = (stamp, offset) == (last.stamp, last.end) or not last.flags & OPEN
             first = files.first(last.end)[0] if not told and last.end in files.bases else 0
-            return (make_key(first, 0), last.end - last.run, last.end) if first > stamp else None
+            return (f"{first:016x}{0:016x}", last.end - last.run, last.end) if first > stamp else None
         start = 0
         for record in index.whole():
             if _unread(record, stamp, offset):
                 break
             start = record.end - record.run if record.flags & OPEN else record.end
-        return make_key(last.stamp, last.end), min(start, last.end), last.end
+        return f"{last.stamp:016x}{last.end:016x}", min(start, last.end), last.end
 
 
 def _unread(gone: Record, stamp: int, offset: int) -> bool:

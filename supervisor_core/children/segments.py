@@ -7,26 +7,29 @@ Known wart: the lock is held over a whole move, so two threads that write wait f
 """
 
 import contextlib
-import fcntl
 import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from functools import cached_property
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from ..errors import SupervisorError
-from ..lines import Histogram, Page, View, one_line
-from ..model import MIB, Free, LogPolicy
-from .files import FILE_MODE, FOLDER_MODE, Folders, StreamFiles
-from .pages import Pages
-from .raw import RawBytes
+from ..declared import MIB, Free, LogPolicy
+from .files import StreamFiles
+from .folders import Folders
+from .lock import cannot_use, take_lock
 from .recovery import mend, newest_stamp, tidy
 from .retention import Retention, last_time
 from .runstream import RunStream
 from .stamps import Stamps
 from .upkeep import LATER, Upkeep
 from .writer import MOVE, StreamLog
+
+if TYPE_CHECKING:
+    from ..lines import Histogram, Page, View
+    from .pages import Pages
+    from .raw import RawBytes
 
 PLAIN = 1
 """Closed segments of a stream that stay as they are: there `tail` and followers that lag read most."""
@@ -44,7 +47,7 @@ class SegmentStore:
 
     def __init__(
         self,
-        root: Path | str,
+        root: str | os.PathLike[str],
         *,
         now: Callable[[], float],
         segment: int = 16 * MIB,
@@ -60,7 +63,7 @@ class SegmentStore:
         maintain: bool = True,
     ) -> None:
         self._buffer = memoryview(bytearray(MOVE)) if copy else None
-        root = Path(root)
+        root = os.fspath(root)
         self._policy = policy or LogPolicy(max_worker, keep, segment, min_free, compress, on_full)
         self.due = math.inf
         """When `expire` is to be called, in seconds since the epoch. A new stream may bring it forward."""
@@ -73,14 +76,13 @@ class SegmentStore:
         self._lock = threading.RLock()
         self._logs: dict[tuple[str, str], StreamLog] = {}
         self._watchers: dict[str, tuple[Callable[[], None], ...]] = {}
-        self._lock_fd = _take_lock(root)
+        self._lock_fd = take_lock(root)
         try:
-            self._stamps = Stamps(root / "watermark", now)
-            self._folders = Folders(root)
+            self._stamps = Stamps(os.path.join(root, "watermark"), now)
+            self._folders = Folders(root, self._stamps.changed)
         except OSError as error:
             os.close(self._lock_fd)
-            raise _cannot_use(root, error) from error
-        self._pages = Pages(self._folders, lambda: self._stamps.written)
+            raise cannot_use(root, error) from error
         self._retention = Retention(root, self._policy_of, max_total, now)
         self._upkeep = Upkeep(now, self.expire, self._swap) if maintain else None
         self._begin()
@@ -143,6 +145,8 @@ class SegmentStore:
         return RunStream(self._lock, log, run, self._moved, self._make_room, on_full, troubled)
 
     def note(self, worker: str, run: int, text: str) -> None:
+        from ..lines import one_line  # see `_pages`
+
         with self._lock:
             log = self._log(self._folders.open(worker, "log"))
             log.enter(run)
@@ -244,6 +248,12 @@ class SegmentStore:
 
     # -- reading
 
+    @cached_property
+    def _pages(self) -> "Pages":
+        from .pages import Pages  # a process that only writes needs none of it
+
+        return Pages(self._folders, lambda: self._stamps.written)
+
     def news(self, worker: str) -> int:
         """The newest stamp of a worker's streams; 0 when there is none."""
         return max((files.last for files in self._folders.streams.get(worker, {}).values()), default=0)
@@ -263,41 +273,20 @@ class SegmentStore:
 
         return leave
 
-    def after(self, view: View, key: str, limit: int) -> Page:
+    def after(self, view: "View", key: str, limit: int) -> "Page":
         return self._pages.after(view, key, limit)
 
-    def before(self, view: View, key: str, limit: int) -> Page:
+    def before(self, view: "View", key: str, limit: int) -> "Page":
         return self._pages.before(view, key, limit)
 
-    def tail(self, view: View, count: int) -> Page:
+    def tail(self, view: "View", count: int) -> "Page":
         return self._pages.tail(view, count)
 
-    def at(self, view: View, time: float, limit: int) -> Page:
+    def at(self, view: "View", time: float, limit: int) -> "Page":
         return self._pages.at(view, time, limit)
 
-    def histogram(self, view: View, edges: Sequence[float]) -> Histogram:
+    def histogram(self, view: "View", edges: Sequence[float]) -> "Histogram":
         return self._pages.histogram(view, edges)
 
-    def raw(self, worker: str, stream: str) -> RawBytes:
+    def raw(self, worker: str, stream: str) -> "RawBytes":
         return self._pages.raw(worker, stream)
-
-
-def _take_lock(root: Path) -> int:
-    try:
-        root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
-    except OSError as error:
-        raise _cannot_use(root, error) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        raise SupervisorError(
-            f"another process writes the logs in {root}; end it, or choose another state folder"
-        ) from None
-    return fd
-
-
-def _cannot_use(root: Path, error: OSError) -> SupervisorError:
-    why = f"{error.strerror}: {error.filename}"
-    return SupervisorError(f"the logs cannot be kept in {root} ({why}); mend it, or choose another state folder")

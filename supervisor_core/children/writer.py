@@ -260,7 +260,7 @@ class StreamLog:
             self._open_both()
         self._looked = time.monotonic()
         if not self.files.bases or self.files.bases[-1] != self.base:
-            self.files.bases = (*self.files.bases, self.base)
+            self.files.began(self.base)
 
     def _open_both(self) -> None:
         if self._log < 0:

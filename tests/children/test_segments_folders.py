@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor_core.children import folders as folders_module
 from supervisor_core.children import writer as writer_module
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.lines import Gap, Line, View
@@ -40,13 +41,13 @@ def texts(store: SegmentStore) -> list[str]:
 def test_logs_whose_name_found_no_room_on_the_disk_are_their_workers_after_a_restart(
     store: SegmentStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, *_: object, **__: object) -> None:
-        path.touch()
-        raise OSError(errno.ENOSPC, "full", str(path))
+    def full(path: str, *_: object) -> None:
+        Path(path).touch()
+        raise OSError(errno.ENOSPC, "full", path)
 
     stream = store.open_stream("a", "out", 1)
     with monkeypatch.context() as patched, pytest.raises(OSError, match="full"):
-        patched.setattr(Path, "write_text", full)
+        patched.setattr(folders_module, "open", full, raising=False)
         stream.append(b"one\n")
     stream.append(b"two\n")
     stream.end()

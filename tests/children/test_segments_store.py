@@ -11,9 +11,9 @@ import pytest
 
 from supervisor_core.children import files as files_module
 from supervisor_core.children import index as index_module
-from supervisor_core.children.files import link_name
+from supervisor_core.children.folders import link_name
 from supervisor_core.children.segments import SegmentStore
-from supervisor_core.children.stamps import read_watermark
+from supervisor_core.children.stamps import read_words
 from supervisor_core.errors import SupervisorError
 from supervisor_core.lines import GRID, MAX_TEXT, Line, Page, RunMark, View, parse_key
 from supervisor_core.logs import LogSink, MemoryStore
@@ -269,9 +269,9 @@ def test_the_bounds_of_a_page_hold_its_keys(either: LogSink) -> None:
 
 
 def test_another_process_sees_the_watermark(store: SegmentStore, root: Path) -> None:
-    assert read_watermark(root / "nothing") == 0
+    assert read_words(str(root / "nothing")) == (0, 0)
     store.note("a", 1, "x")
-    assert read_watermark(root / "watermark") == parse_key(store.tail(VIEW, 1).items[-1].key or "")[0]
+    assert read_words(str(root / "watermark")).watermark == parse_key(store.tail(VIEW, 1).items[-1].key or "")[0]
 
 
 def test_little_is_read_of_a_big_log(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

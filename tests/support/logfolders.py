@@ -18,7 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from supervisor_core.children.files import Folders, StreamFiles
+from supervisor_core.children.files import StreamFiles
+from supervisor_core.children.folders import Folders
 from supervisor_core.children.index import REBUILT
 from supervisor_core.children.pages import Pages
 from supervisor_core.children.recovery import newest_stamp
@@ -77,7 +78,7 @@ Segment = tuple[int, list[Record], int]
 """Its first offset, its records, and how many bytes it has."""
 
 
-def _bases(folder: Path) -> list[int]:
+def _bases(folder: str) -> list[int]:
     return sorted({int(match[1], 16) for name in os.listdir(folder) if (match := SEGMENT.match(name))})
 
 
