@@ -106,7 +106,7 @@ class Service:
     # ------------------------------------------------------------ words
 
     def tell(self, message: Message, fds: tuple[int, ...] = (), *, unasked: bool = False) -> bool:
-        """Sends, if it is there to hear it: what it missed it is told when it comes; `unasked` before its first word."""
+        """Sends, if it is there to hear it: what it missed it is told when it comes. `unasked`: before it spoke."""
         if self._wire is None or not (self.up or unasked):
             return False
         try:
