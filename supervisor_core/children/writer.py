@@ -174,8 +174,13 @@ class StreamLog:
 
     def _write(self, data: memoryview) -> None:
         done = 0
-        while done < len(data):
-            done += os.pwrite(self._log, data[done:], self.end - self.base + done)
+        try:
+            while done < len(data):
+                done += os.pwrite(self._log, data[done:], self.end - self.base + done)
+        except OSError:
+            with contextlib.suppress(OSError):  # a part that found room is not in the index, and may never be
+                os.ftruncate(self._log, self.end - self.base)
+            raise
 
     def _record(self, kind: int) -> None:
         """Appends a record, behind the mark of the run where that is still due."""

@@ -256,3 +256,38 @@ def test_a_real_disk_that_is_full_and_has_room_again(tmp_path: Path) -> None:
         cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=40,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
+
+
+def test_what_found_room_in_part_and_was_then_dropped_is_one_gap(
+    tmp_path: Path, disk: Disk, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk fills up in the midst of a write: the bytes that made it stand behind what the index knows."""
+    ticks = count()
+    store = SegmentStore(tmp_path / "logs", now=lambda: 1e9 + next(ticks) / 1e3, copy=True)
+    writing, room = os.pwrite, 3
+
+    def pwrite(fd: int, data: memoryview, at: int) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, "full")
+        if len(data) == len(b"lost\n"):
+            room = 0
+            return writing(fd, data[:3], at)
+        return writing(fd, data, at)
+
+    try:
+        out = stream(store, disk, 0.0)
+        os.write(pipe[1], b"one\n")
+        out.move(pipe[0])
+        monkeypatch.setattr(os, "pwrite", pwrite)
+        os.write(pipe[1], b"lost\n")
+        out.move(pipe[0])
+        room = 100
+        disk.now += AGAIN
+        os.write(pipe[1], b"three\n")
+        out.move(pipe[0])
+        out.end()
+        assert shown(store) == ["one", 5, "three"]
+        assert store.raw("a", "out").size == len(b"one\nthree\n")
+    finally:
+        store.close()
