@@ -4,7 +4,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from supervisor_core.children import Ended
 from supervisor_core.keeper import book as module
 from supervisor_core.keeper.book import Book, RunRecord, Stopping
 from supervisor_core.keeper.records import Records
-from tests.support.needs import missing
+from tests.support.needs import private_mounts
 
 ROOT = Path(__file__).parents[2]
 BOOT = "this boot"
@@ -375,10 +374,8 @@ print("well")
 
 
 @pytest.mark.row(42)
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk, which only root may")
 def test_a_real_disk_that_is_full_and_has_room_again(tmp_path: Path) -> None:
-    if not shutil.which("unshare"):
-        missing("unshare (util-linux) is not there: it keeps the small disk out of everybody else's sight")
+    private_mounts()
     done = subprocess.run(
         ["unshare", "-m", sys.executable, "-c", ON_TMPFS, str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, timeout=40,

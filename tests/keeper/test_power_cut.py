@@ -9,21 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.needs import missing
+from tests.support.needs import missing, private_mounts
 
 PROGRAM = Path(__file__).with_name("powercut.py")
 
 
 @pytest.mark.row(45)
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts disks, which only root may")
 @pytest.mark.skipif(not os.path.exists("/dev/loop-control"), reason="no loop devices: a file cannot be mounted here")
 @pytest.mark.parametrize("cuts", [8, pytest.param(50, marks=pytest.mark.long)])
 def test_what_was_acknowledged_is_there_after_a_power_cut(
     tmp_path: Path, cuts: int, record_property: Callable[[str, object], None]
 ) -> None:
-    for program in ("unshare", "mkfs.ext4", "mount"):
-        if not shutil.which(program):
-            missing(f"{program} is not there: the power of a disk of our own is cut")
+    private_mounts()
+    if not shutil.which("mkfs.ext4"):
+        missing("mkfs.ext4 (e2fsprogs) is not there: the power of a disk of our own is cut")
     done = subprocess.run(
         ["unshare", "-m", sys.executable, str(PROGRAM), str(tmp_path), str(cuts), str(cuts)],
         capture_output=True, text=True, timeout=50,

@@ -1,6 +1,8 @@
-"""What is said when a test needs a program that is not there."""
+"""What is said when a test needs a program, or a right, that is not there."""
 
 import os
+import shutil
+import subprocess
 from typing import NoReturn
 
 import pytest
@@ -11,3 +13,11 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def private_mounts() -> None:
+    """Leaves the test out where this process may not mount a disk that nobody else sees."""
+    if not shutil.which("unshare"):
+        missing("unshare (util-linux) is not there: it keeps a disk of our own out of everybody else's sight")
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("mounts a disk of its own, which only root may, and not in every container")
