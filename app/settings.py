@@ -237,6 +237,10 @@ class Instance:
                 if any(self.state.iterdir()) and not self.lock_file.exists():
                     raise BadState(f"{self.state} holds other files and is open to others; choose one with --state")
                 self.state.chmod(0o700)
+            if not os.access(self.state, os.W_OK | os.X_OK):
+                raise BadState(
+                    f"the state folder {self.state} cannot be written; mend that, or choose one with --state"
+                )
         except FileExistsError as error:
             raise BadState(f"{self.state} is no folder; choose another one with --state") from error
         except OSError as error:

@@ -123,9 +123,9 @@ class Service:
             timeout=seconds,
         )
 
-    def over_tcp(self, seconds: float = 20) -> httpx.Client:
+    def over_tcp(self, seconds: float = 20, token: str = "") -> httpx.Client:
         """Speaks through TCP with the owner's token, which stays valid when the state folder is gone."""
-        token = (self.state / "token").read_text().strip()
+        token = token or (self.state / "token").read_text().strip()
         return httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}/api/v1",
             headers={"Authorization": f"Bearer {token}"},
@@ -138,6 +138,7 @@ class Service:
 
     def pid_of(self, name: str) -> int:
         """Waits until it is ready: the answer to a start says so, also when it runs already."""
+        assert self.process.poll() is None, f"ended with {self.end()}: {self.text}"
         with self.client() as client:
             answer = client.post(f"/workers/{name}/start").json()
         assert answer["worker"]["ready"], answer
