@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from .index import Index, Mended, open_plain
@@ -94,8 +94,12 @@ class StreamFiles:
 
     def list_bases(self) -> tuple[int, ...]:
         """The segments that are in the folder."""
-        found = {match[1] for name in os.listdir(self.folder) if (match := _SEGMENT.match(name))}
-        return tuple(sorted(int(name, 16) for name in found))
+        return self.bases_of(os.listdir(self.folder))
+
+    @staticmethod
+    def bases_of(names: Iterable[str]) -> tuple[int, ...]:
+        """The segments to which files of these names belong."""
+        return tuple(sorted({int(match[1], 16) for name in names if (match := _SEGMENT.match(name))}))
 
     def first(self, base: int) -> tuple[int, int]:
         """(stamp, time) of a segment's first record; (0, 0) while it has none."""

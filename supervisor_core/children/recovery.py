@@ -23,10 +23,10 @@ def tidy(files: StreamFiles) -> None:
             _remove(os.path.join(files.folder, name))
     for base in files.bases if any(name.endswith(".gz") for name in names) else ():
         if {os.path.basename(files.packed(base)), os.path.basename(files.log(base))} <= names:
-            _remove(files.packed(base) if _is_less(files, base) else files.log(base))
+            _remove(files.packed(base) if is_less(files, base) else files.log(base))
 
 
-def _is_less(files: StreamFiles, base: int) -> bool:
+def is_less(files: StreamFiles, base: int) -> bool:
     """Whether the compressed copy holds less than the plain one."""
     try:
         plain = files.plain_size(base)
