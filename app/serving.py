@@ -22,7 +22,8 @@ class Server(uvicorn.Server):
     def __init__(self, app: Any, *, protocol: Any = "httptools") -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                self._answer,
+                interface="asgi3",
                 http=protocol,
                 ws="none",
                 lifespan="off",
@@ -36,6 +37,7 @@ class Server(uvicorn.Server):
             )
         )
         self.leave = asyncio.Event()
+        self._app = app
 
     async def run_on(self, sockets: Sequence[socket.socket]) -> None:
         """Accepts on `sockets` (and closes them) until `leave` is set and open requests have ended."""
@@ -59,6 +61,17 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return made
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """Has the application answer; who is not done when the time to leave is over is cut off, quietly."""
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            drop = (scope.get("extensions") or {}).get("quarterdeck", {}).get("abort")
+            if not self.leave.is_set() or drop is None:
+                raise
+            drop()
+            await asyncio.sleep(0)  # the connection hears of it before we return
 
     async def main_loop(self) -> None:
         await self.on_tick(0)

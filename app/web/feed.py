@@ -88,6 +88,8 @@ class Feed:
     async def _follow(self, cursor: Cursor) -> None:
         try:
             async for batch in self._host.follow(cursor):
+                if self.over:
+                    return
                 if isinstance(batch, Gap):
                     seq, data = self.snapshot()
                     self._publish(seq, self._gap(batch) + data)
@@ -101,6 +103,9 @@ class Feed:
 
     async def _watch(self) -> None:
         await self._stopping.wait()
+        left = self._host.entries(self._last, PIECES * CROWD)
+        if left and not isinstance(left, Gap) and self._readers:
+            self._publish(left[-1].seq, self.encode(left))  # the last states, which no later flush would bring
         self._end()
 
     def _end(self) -> None:

@@ -43,6 +43,7 @@ ROWS: Mapping[int, str] = {
     31: "coroutine swallows cancellation",
     40: "older version, newer state",
     41: "log disk full or out of inodes",
+    42: "state disk full",
     43: "state folder read-only or gone",
     44: "EIO, a stalled disk, one failed fsync",
     45: "power cut",
@@ -54,6 +55,8 @@ ROWS: Mapping[int, str] = {
     60: "a second instance, racing starts",
     61: "stale socket, socket swept away",
     62: "state folder from another machine",
+    63: "signals, also during the start; a closed terminal",
+    64: "shutdown with open streams, a slow download, a stuck request",
     78: "many ranges, overlapping ones, negative ones",
 }
 
