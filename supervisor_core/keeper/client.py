@@ -9,25 +9,19 @@ import contextlib
 import itertools
 import os
 import socket
-import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..children import Ended, LaunchRequest, refusals
+from ..children import LaunchRequest, refusals
 from ..errors import CannotStart, SupervisorError
 from ..failing import point
-from ..flag import post
 from .kept_child import KeptChild
-from .line import Line
-from .requests import read_end
+from .line import Post
+from .pauses import Pauses
 from .wire import VERSION, Message
 
 PATIENCE = 5.0
 """Seconds that `aclose` waits for what it killed."""
-
-SHORTEST, LONGEST, STEADY = 0.1, 5.0, 60.0
-"""Seconds until a keeper that died is replaced: twice as many each time, from the start after a steady life."""
 
 ANSWER = 30.0
 """Seconds for a keeper to say that it is there."""
@@ -58,10 +52,8 @@ class KeptSpawner:
         self._channel: socket.socket | None = channel
         self._logs: Mapping[str, Any] = {}
         self._greeted: asyncio.Future[None] | None = None
-        self._holding = False
-        """Whether nothing is sent, while the keeper executes itself anew."""
         self._revive = revive
-        self._line: Line | None = None
+        self._post = Post()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._children: dict[Key, KeptChild] = {}
         self._notes: dict[str, bytes] = {}
@@ -72,9 +64,7 @@ class KeptSpawner:
         self._over = False
         self._upgrading: asyncio.Future[str] | None = None
         self._told: set[Key] = set()
-        self._outbox: deque[tuple[Message, tuple[int, ...]]] = deque()
-        self._thread = 0
-        self._dialled = self._pause = 0.0
+        self._pauses, self._dialled = Pauses(), 0.0
 
     async def greet(self) -> Mapping[str, Any]:
         """Gives what this service's predecessor left with the keeper. Raises `SupervisorError` when none answers."""
@@ -150,7 +140,7 @@ class KeptSpawner:
         left = [child for child in self._children.values() if not child.exited.done()]
         for child in left:
             child.kill_tree()
-        if left and self._line is not None and self._line.open:
+        if left and self._post.open:
             await asyncio.wait([child.exited for child in left], timeout=PATIENCE)
         for child in self._children.values():
             child.close()
@@ -159,11 +149,7 @@ class KeptSpawner:
 
     def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         """To the keeper, in the order of the calls; from any thread, but descriptors only from the loop's."""
-        self._outbox.append((message, fds))
-        if threading.get_ident() == self._thread:
-            self._flush()
-        elif self._loop is not None:
-            post(self._loop, self._flush)
+        self._post.send(message, fds)
 
     async def ask(self, message: Message) -> Message:
         """Sends and gives the answer. Raises `SupervisorError` when the keeper is lost before it has answered."""
@@ -180,15 +166,14 @@ class KeptSpawner:
         """Returns when the keeper has become the program that is installed now; raises `SupervisorError`."""
         self._upgrading = asyncio.get_running_loop().create_future()
         self.send({"t": "upgrade", "python": python, "service": list(service)})
-        self._holding = True
+        self._post.hold()
         if error := await self._upgrading:
             raise SupervisorError(f"the keeper cannot be upgraded: {error}")
 
     def _upgraded(self, error: str) -> None:
-        self._holding = False
         if self._upgrading is not None and not self._upgrading.done():
             self._upgrading.set_result(error)
-        self._flush()
+        self._post.release()
 
     def keep(self, name: str, value: Any) -> None:
         """Something for this service's successor."""
@@ -199,31 +184,23 @@ class KeptSpawner:
         """Says that this service has left in order, and with which status the whole is to end."""
         self._over = True
         self.send({"t": "over", "status": status})
-        if self._line is not None:
-            self._line.close(PATIENCE)
+        self._post.close(PATIENCE)
 
     # ------------------------------------------------------------ the line
 
     def _dial(self, channel: socket.socket) -> None:
-        assert self._loop is not None
-        self._thread = threading.get_ident()
-        self._dialled = self._loop.time()
+        """Says hello on a new channel, before anything that was to be sent meanwhile."""
         self._told = set()
-        self._line = Line(self._loop, channel, self._take, self._lost)
         for child in self._children.values():
             if child.fds:
-                self._line.send({"t": "hand", **child.name, "fds": list(child.fds)}, tuple(child.fds.values()))
+                self._post.send_first({"t": "hand", **child.name, "fds": list(child.fds)}, tuple(child.fds.values()))
         self._say_hello()
+        self._post.dial(channel, self._take, self._lost)
 
     def _say_hello(self) -> None:
-        assert self._line is not None
-        self._line.send({"t": "hello", "version": VERSION, "pid": os.getpid()})
+        self._post.send_first({"t": "hello", "version": VERSION, "pid": os.getpid()})
         if self._logs:
-            self._line.send({"t": "logs", "logs": self._logs})
-
-    def _flush(self) -> None:
-        while self._outbox and self._line is not None and not self._holding:
-            self._line.send(*self._outbox.popleft())
+            self._post.send_first({"t": "logs", "logs": self._logs})
 
     def _take(self, message: Message, fds: tuple[int, ...]) -> None:
         match message.get("t"):
@@ -264,27 +241,19 @@ class KeptSpawner:
         key = message["worker"], int(message["run"])
         self._told.add(key)
         child = self._children.get(key)
-        if child is None:  # begun by this service's predecessor, unless it was forgotten a moment ago
-            assert self._ready is not None
-            if self._ready.done():
-                for fd in fds:
-                    os.close(fd)
-                return
+        if child is None and self._ready is not None and self._ready.done():  # forgotten, and that was not heard
+            for fd in fds:
+                os.close(fd)
+            self.send({"t": "forget", "worker": key[0], "run": key[1]})
+            return
+        if child is None:  # begun by this service's predecessor
             child = self._children[key] = KeptChild(self.send, *key)
         child.take(message, fds)
 
     def _take_refusal(self, message: Message) -> None:
         child = self._children.pop((message["worker"], int(message["run"])), None)
-        if child is None or child.request is None:
-            return
-        if "said" in message:
-            ended = read_end(message["ended"])
-            said = message["said"].encode("utf-8", "surrogateescape")
-            child.refuse(refusals.broken(child.request, said, ended), ended)
-        else:
-            number = int(message["errno"])
-            error = OSError(number, os.strerror(number)) if number else OSError(message["about"])
-            child.refuse(refusals.refusal(child.request, error), Ended(reason="not started"))
+        if child is not None:
+            child.refuse(message)
 
     def _take_ready(self, message: Message) -> None:
         """All runs that this keeper knows were told. A later one is told what its predecessor may not have heard."""
@@ -313,13 +282,9 @@ class KeptSpawner:
             return
         point("keeper lost")
         self.keeper = 0
-        self._holding = False
         assert self._loop is not None
-        now = self._loop.time()
-        if now - self._dialled > STEADY:
-            self._pause = 0.0
-        self._loop.call_later(self._pause, self._replace)
-        self._pause = min(max(SHORTEST, 2 * self._pause), LONGEST)
+        lived, self._dialled = self._loop.time() - self._dialled, self._loop.time()
+        self._loop.call_later(self._pauses.after(lived), self._replace)
 
     def _replace(self) -> None:
         assert self._revive is not None

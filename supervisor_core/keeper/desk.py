@@ -5,7 +5,6 @@ decides when anything is started or ended.
 """
 
 import contextlib
-import errno
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -13,28 +12,20 @@ from typing import Any
 
 from ..children import procfs
 from ..children.cgroup import Groups
-from ..children.loops import Timer
 from ..children.pump import Pump
-from ..children.segments import SegmentStore
 from ..failing import point
 from .book import Book
 from .kept import KeptRun, Key
+from .logdesk import LogDesk, Taker
 from .loop import Loop
 from .orders import Orders
-from .policies import read_policies
 from .requests import read_request, read_steps
 from .runs import Runs
 from .service import Service
-from .watches import Watches
 from .wire import VERSION, Message
 
 AT_ONCE = 100
 """Orphans that are collected in one turn of the loop."""
-
-LONGEST = 3600.0
-"""Seconds between two looks at what is too old."""
-
-Taker = Callable[[Message, tuple[int, ...]], None]
 
 
 class Desk:
@@ -54,13 +45,10 @@ class Desk:
         self._subreaper = procfs.become_subreaper()
         self._handed: dict[Key, dict[str, int]] = {key_of(text): dict(fds) for text, fds in orders.handed.items()}
         self._runs: Runs | None = None
-        self._store: SegmentStore | None = None
-        self._watches = Watches(lambda worker: self._tell({"t": "moved", "worker": worker}))
-        self._stuck: dict[tuple[str, str], int] = {}
+        self._logs = LogDesk(loop, os.path.join(orders.state, "logs"), now, service.tell)
         self._keepsakes: dict[str, Any] = {}
         self._trouble = ""
         self._greeting = False
-        self._expiry: Timer | None = None
         self._when_empty: Callable[[], None] = lambda: None
         self._takers: Mapping[str, Taker] = {
             "hand": self._hand,
@@ -74,10 +62,7 @@ class Desk:
             "note": self._note,
             "forget": self._forget,
             "sync": self._sync,
-            "log": self._log,
-            "watch": self._watch,
-            "unwatch": self._unwatch,
-            "swap": self._swap,
+            **self._logs.takers,
         }
 
     def begin(self) -> None:
@@ -117,7 +102,7 @@ class Desk:
 
     def service_died(self) -> None:
         """Its successor asks anew for what it wants to hear of; what it was about to hand over will not come."""
-        self._watches.clear()
+        self._logs.service_died()
         if self._runs is not None:
             self._runs.forest.leaders.discard(self._service.pid)
         self.begin()
@@ -128,15 +113,12 @@ class Desk:
         self._tell({"t": "calm"})
 
     def close(self) -> None:
-        if self._store is not None:
-            self._store.close()
+        self._logs.close()
 
     # ------------------------------------------------------------ the beginning
 
     def _open(self, logs: Mapping[str, Any]) -> None:
-        root = os.path.join(self._orders.state, "logs")
-        store = self._store = SegmentStore(root, now=self._now, maintain=False, **read_policies(logs))
-        store.on_moved, store.on_trouble = self._watches.moved, self._stream_troubled
+        store = self._logs.open(logs)
         self._runs = Runs(
             self._loop,
             os.path.join(self._orders.state, "keeper", "pipes"),
@@ -149,17 +131,8 @@ class Desk:
             self._troubled,
             subreaper=self._subreaper and not self._orders.adopted,
         )
-        self._expire()
         self._runs.take_over(self._handed)
         self._handed = {}
-
-    def _expire(self) -> None:
-        """Deletes what is too old, and comes back for the next."""
-        assert self._store is not None
-        if self._expiry is not None:
-            self._expiry.cancel()
-        due = self._store.expire()
-        self._expiry = self._loop.call_later(min(max(due - self._now(), 1.0), LONGEST), self._expire)
 
     def _hand(self, message: Message, fds: tuple[int, ...]) -> None:
         """Descriptors that the service held while there was no keeper."""
@@ -181,8 +154,7 @@ class Desk:
         assert self._runs is not None
         for run in list(self._runs.known.values()):
             run.tell(handing=True)
-        for (worker, stream), number in self._stuck.items():
-            self._tell({"t": "stream", "worker": worker, "stream": stream, "errno": number})
+        self._logs.welcome()
         self._tell({"t": "ready"})
 
     def _set_logs(self, message: Message, _: tuple[int, ...]) -> None:
@@ -190,10 +162,8 @@ class Desk:
         if logs != self._book.settings.get("logs"):
             with self._carrying_on():
                 self._book.set("logs", logs)
-            if self._store is not None:
-                self._store.configure(**read_policies(logs))
-                self._expire()
-        if self._store is None:
+            self._logs.configure(logs)
+        if self._runs is None:
             self._open(logs)
         if self._greeting:
             self._greeting = False
@@ -246,28 +216,6 @@ class Desk:
             self._troubled(failure)
         self._tell({"t": "synced", "id": message["id"], "error": error})
 
-    # ------------------------------------------------------------ logs
-
-    def _log(self, message: Message, _: tuple[int, ...]) -> None:
-        if self._store is not None:
-            with contextlib.suppress(OSError):  # no room for a line of ours
-                self._store.note(message["worker"], int(message["run"]), message["text"])
-
-    def _watch(self, message: Message, _: tuple[int, ...]) -> None:
-        assert self._store is not None
-        worker, seen = message["worker"], int(message["seen"])
-        self._watches.watch(worker, newer=self._store.news(worker) > seen)
-
-    def _unwatch(self, message: Message, _: tuple[int, ...]) -> None:
-        self._watches.unwatch(message["worker"])
-
-    def _swap(self, message: Message, _: tuple[int, ...]) -> None:
-        done = False
-        if self._store is not None:
-            with contextlib.suppress(OSError):
-                done = self._store.swap(message["worker"], message["stream"], int(message["base"]), message["new"])
-        self._tell({"t": "swapped", "id": message["id"], "done": done})
-
     # ------------------------------------------------------------ told
 
     def _tell(self, message: Message, fds: tuple[int, ...] = ()) -> bool:
@@ -277,15 +225,6 @@ class Desk:
         if not self.living():
             self._loop.call_soon(self._when_empty)
         return self._tell(message, fds)
-
-    def _stream_troubled(self, worker: str, stream: str, error: OSError | None) -> None:
-        """Why output cannot be stored; told again to the next service."""
-        number = 0 if error is None else error.errno or errno.EIO
-        if number:
-            self._stuck[worker, stream] = number
-        else:
-            self._stuck.pop((worker, stream), None)
-        self._tell({"t": "stream", "worker": worker, "stream": stream, "errno": number})
 
     def _troubled(self, error: OSError) -> None:
         self._owing()

@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..children import TAG, Ended, LaunchRequest, become, openings, procfs, refusals
-from ..children.cgroup import Group
-from ..children.ends import handle
+from ..children import Ended, LaunchRequest, become, openings, procfs
 from ..children.living import Living
 from ..children.loops import watch
 from ..children.outlets import Outlet
@@ -21,8 +19,8 @@ from ..children.pump import Channel
 from ..failing import point
 from .book import RunRecord
 from .foreign import LOST, how_it_ended, open_same
-from .hatch import Hatchling, hatch
 from .requests import read_steps, tell_end
+from .starting import begin
 
 if TYPE_CHECKING:
     from .runs import Runs
@@ -48,7 +46,6 @@ class KeptRun:
         self._runs = runs
         self._living: Living | None = None
         self._sources: dict[str, Channel] = {}
-        self._outlets: dict[str, Outlet] = {}
         self._pidfd: int | None = None
         self._report: bytes | None = None
         """What the child said on its way into the program; None while it is on it."""
@@ -58,81 +55,30 @@ class KeptRun:
     # ------------------------------------------------------------ beginning
 
     def start(self, request: LaunchRequest) -> None:
+        """Starts its program; whether that is possible is told later."""
         runs = self._runs
-        words = request.environment.get(TAG, "").split()
-        tag = words[-1] if words else ""
         self.stop_steps, self.streams = request.stop, openings.streams(request)
-        with contextlib.ExitStack() as ours, contextlib.ExitStack() as undo:
-            if request.stdin is not None:
-                ours.callback(os.close, request.stdin)
-            group, parts = runs.groups.prepare(request, root=refusals.runs_as_root(request))
-            if group is not None:
-                undo.callback(runs.groups.give_back, group)
-            with runs.carrying_on():
-                runs.book.intend(
-                    *self._key,
-                    streams=list(self.streams),
-                    tag=tag,
-                    group="" if group is None else str(group.path),
-                    stop=[list(step) for step in request.stop],
-                )
-            point("run intended")
-            try:
-                paths, terminal = self._open_streams(request, ours, undo)
-                hatchling = hatch(request, paths, terminal, parts, () if group is None else (group.entrance,))
-                ours.callback(hatchling.leave)
-                undo.callback(os.close, hatchling.report)
-                point("child forked")
-                pidfd = handle(hatchling.pid)
-            except OSError as error:
-                undo.close()
-                self._refuse(errno=error.errno or 0, about=str(error))
-                return
-            undo.pop_all()
-            self._begin(hatchling, pidfd, tag, group)
-        for sentence in parts.said:
-            with contextlib.suppress(OSError):  # no room on the disk: it runs all the same
-                runs.pump.store.note(*self._key, sentence)
-
-    def _open_streams(
-        self, request: LaunchRequest, ours: contextlib.ExitStack, undo: contextlib.ExitStack
-    ) -> tuple[list[str], int | None]:
-        """Opens where its output goes, before it can write any."""
-        runs = self._runs
-        paths: list[str] = []
-        terminal = None
-        for stream in self.streams:
-            if request.tty:
-                reading, terminal = openings.open_output(request)
-                ours.callback(os.close, terminal)
-            else:
-                reading = runs.pipes.make(*self._key, stream)
-                paths.append(runs.pipes.path(*self._key, stream))
-            self._open(stream, reading)
-            undo.callback(self._outlets[stream].close)
-        return paths, terminal
-
-    def _open(self, stream: str, reading: int) -> None:
         try:
-            source = self._runs.pump.open(self.worker, stream, self.run, reading)
-        except OSError:
-            os.close(reading)
-            raise
-        self._sources[stream], self._outlets[stream] = source, Outlet(self._runs.gate, source)
-
-    def _begin(self, hatchling: Hatchling, pidfd: int, tag: str, group: Group | None) -> None:
-        runs = self._runs
-        self.pid, self._pidfd = hatchling.pid, os.dup(pidfd)
-        self._living = Living(runs.gate, runs.forest, self.pid, tag, tuple(self._outlets.values()), self, group=group)
+            begun = begin(runs, request)
+        except OSError as error:
+            self._refuse(errno=error.errno or 0, about=str(error))
+            return
+        self.pid, self._pidfd = begun.hatchling.pid, os.dup(begun.pidfd)
+        self._sources = begun.sources
+        outlets = [Outlet(runs.gate, source) for source in begun.sources.values()]
+        self._living = Living(runs.gate, runs.forest, self.pid, begun.tag, outlets, self, group=begun.group)
         proc = procfs.read(self.pid)
         with runs.carrying_on():
             runs.book.started(*self._key, self.pid, proc.start if proc else 0)
         point("run written down")
-        hatchling.go()
+        begun.hatchling.go()
         point("child let go")
-        self._living.begin(pidfd)
+        self._living.begin(begun.pidfd)
         runs.gate.release()
-        self._hear(hatchling.report)
+        self._hear(begun.hatchling.report)
+        for sentence in begun.said:
+            with contextlib.suppress(OSError):  # no room on the disk: it runs all the same
+                runs.pump.store.note(*self._key, sentence)
 
     def _hear(self, report: int) -> None:
         said = b""
@@ -185,14 +131,14 @@ class KeptRun:
             self._pass_away(self.leader or Ended(reason=REBOOTED))
         elif self.ended is None:
             self._find(record, handed)
-        self._silent = not self._outlets
+        self._silent = not self._sources
 
     def _find(self, record: RunRecord, handed: Mapping[str, int]) -> None:
         runs, about = self._runs, record.about
         for stream in self.streams:
             reading = handed.get(stream) or runs.pipes.reopen(*self._key, stream)
             if reading is not None:
-                self._open(stream, reading)
+                self._sources[stream] = runs.pump.open(self.worker, stream, self.run, reading)
         pidfd = handed.get("pidfd") or (open_same(self.pid, record.start) if self.leader is None else None)
         self._pidfd = None if pidfd is None else os.dup(pidfd)
         self._living = Living(
@@ -200,7 +146,7 @@ class KeptRun:
             runs.forest,
             self.pid,
             about.get("tag", ""),
-            tuple(self._outlets.values()),
+            [Outlet(runs.gate, source) for source in self._sources.values()],
             self,
             group=runs.groups.adopt(about["group"]) if about.get("group") else None,
             look=lambda pid: how_it_ended(pid, record.start, pidfd),

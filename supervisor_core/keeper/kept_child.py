@@ -9,9 +9,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..children import Ended, LaunchRequest, procfs
+from ..children import Ended, LaunchRequest, procfs, refusals
 from ..children.living import named
-from ..errors import CannotStart
 from .requests import read_end, tell_request
 from .wire import Message
 
@@ -113,8 +112,16 @@ class KeptChild:
             self._struck = str(told.get("struck", ""))
             self._end(read_end(ended))
 
-    def refuse(self, refusal: CannotStart, ended: Ended) -> None:
+    def refuse(self, told: Message) -> None:
         """Its program never ran."""
+        assert self.request is not None
+        if "said" in told:
+            ended = read_end(told["ended"])
+            refusal = refusals.broken(self.request, told["said"].encode("utf-8", "surrogateescape"), ended)
+        else:
+            ended, number = Ended(reason="not started"), int(told["errno"])
+            error = OSError(number, os.strerror(number)) if number else OSError(told["about"])
+            refusal = refusals.refusal(self.request, error)
         if not self.started.done():
             self.started.set_exception(refusal)
             self.started.exception()  # whoever was cancelled does not ask

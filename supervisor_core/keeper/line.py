@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import socket
+import threading
+from collections import deque
 from collections.abc import Callable
 
+from ..flag import post
 from .wire import Broken, Message, Wire
 
 
@@ -77,3 +80,69 @@ class Line:
             self._loop.remove_reader(self._fd)
             self._loop.remove_writer(self._fd)
         self._wire.close()
+
+
+class Post:
+    """What the service says, in the order of the calls from any thread, over one line after another.
+
+    What is said while there is no line, or while it is held, waits. What was under way when a line broke is lost: who
+    dials again says what matters again.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._line: Line | None = None
+        self._waiting: deque[tuple[Message, tuple[int, ...]]] = deque()
+        self._first: list[tuple[Message, tuple[int, ...]]] = []
+        self._held = False
+
+    @property
+    def open(self) -> bool:
+        return self._line is not None and self._line.open
+
+    def dial(
+        self,
+        channel: socket.socket,
+        take: Callable[[Message, tuple[int, ...]], None],
+        lost: Callable[[], None],
+    ) -> None:
+        """Opens a line, in the thread of the running loop."""
+        self._loop, self._thread, self._held = asyncio.get_running_loop(), threading.get_ident(), False
+        self._line = Line(self._loop, channel, take, lost)
+        first, self._first = self._first, []
+        for message, fds in first:
+            self._line.send(message, fds)
+        self._flush()
+
+    def send_first(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        """At once where there is a line, else as the first word of the next one. In the loop's thread alone."""
+        if self._line is not None and self._line.open:
+            self._line.send(message, fds)
+        else:
+            self._first.append((message, fds))
+
+    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        self._waiting.append((message, fds))
+        if threading.get_ident() == self._thread:
+            self._flush()
+        elif self._loop is not None:
+            post(self._loop, self._flush)
+
+    def hold(self) -> None:
+        """Says nothing more until `release`, or on this line at all."""
+        self._held = True
+
+    def release(self) -> None:
+        self._held = False
+        self._flush()
+
+    def close(self, seconds: float) -> None:
+        """Lets go of the line; what is under way gets so many seconds."""
+        if self._line is not None:
+            self._line.close(seconds)
+
+    def _flush(self) -> None:
+        while self._waiting and self.open and not self._held:
+            assert self._line is not None
+            self._line.send(*self._waiting.popleft())

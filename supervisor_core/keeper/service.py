@@ -16,16 +16,14 @@ from ..failing import point
 from .foreign import how_it_ended
 from .loop import Loop
 from .orders import CHANNEL
+from .pauses import LONGEST, Pauses
 from .wire import Broken, Message, Wire
 
-SHORTEST, LONGEST = 0.1, 5.0
-"""Seconds until a service that has died is started again: twice as many each time."""
+LONG = 0.4
+"""Seconds of the longest pause for one that had come up: who kills it again and again does not keep it away."""
 
 PATIENCE = 5.0
 """Seconds for a service to take what it was told, before the keeper executes itself anew."""
-
-STEADY = 60.0
-"""Seconds of life after which a death counts as the first one."""
 
 
 class Service:
@@ -40,12 +38,12 @@ class Service:
     ) -> None:
         self._loop, self._command, self._take, self._died = loop, command, take, died
         self.pid = 0
-        self.up = False
+        self.up = self._was_up = False
         self._wire: Wire | None = None
         self._pidfd = -1
         self._unwatch: Callable[[], None] | None = None
         self._born = 0.0
-        self._pause = 0.0
+        self._pauses = Pauses()
         self._again: Timer | None = None
 
     # ------------------------------------------------------------ its life
@@ -87,10 +85,8 @@ class Service:
 
     def start_again(self) -> None:
         """Starts it after a pause that grows with each death that comes soon."""
-        if self._loop.time() - self._born > STEADY:
-            self._pause = 0.0
-        self._again = self._loop.call_later(self._pause, self.start)
-        self._pause = min(max(SHORTEST, 2 * self._pause), LONGEST)
+        lived = self._loop.time() - self._born
+        self._again = self._loop.call_later(self._pauses.after(lived, LONG if self._was_up else LONGEST), self.start)
 
     def give_up(self) -> None:
         """Does not start it again."""
@@ -178,6 +174,7 @@ class Service:
 
     def _over(self, ended: Ended) -> None:
         self._hang_up()
+        self._was_up = self.up
         self.pid, self.up = 0, False
         point("service ended")
         self._died(ended)

@@ -1,0 +1,18 @@
+"""How long a process that has died stays away before another takes its place: longer with each early death."""
+
+SHORTEST, LONGEST = 0.1, 5.0
+"""Seconds of the second pause (the first is none), and of the longest; each is twice the one before."""
+
+STEADY = 60.0
+"""Seconds of life after which a death counts as the first one."""
+
+
+class Pauses:
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def after(self, lived: float, longest: float = LONGEST) -> float:
+        """The pause after a life of so many seconds."""
+        pause = 0.0 if lived > STEADY else min(self._next, longest)
+        self._next = max(SHORTEST, 2 * pause)
+        return pause
