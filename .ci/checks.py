@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 PYTEST = [sys.executable, "-m", "pytest"]
-SYSTEM = {"chromium": "chromium", "nginx": "nginx-light"}
-"""Commands that tests need beyond Python, and the Debian package that has each."""
+SYSTEM = {"chromium": "chromium", "nginx": "nginx-light", "cc": "gcc libc6-dev"}
+"""Commands that tests need beyond Python, and the Debian packages that have each."""
 
 Check = Callable[[], int]
 
@@ -133,10 +133,10 @@ def have_commands() -> int:
         found = find(command)
         print(f"   {command}: {found or 'missing'}", flush=True)
         if not found:
-            missing.append(package)
+            missing += package.split()
     if missing and apt(["update", "-qq"]) and apt(["install", "-y", "-qq", "--no-install-recommends", *missing]):
         print(f"   installed: {' '.join(missing)}", flush=True)
-        missing = [package for command, package in SYSTEM.items() if not find(command)]
+        missing = [one for command, package in SYSTEM.items() if not find(command) for one in package.split()]
     if missing:
         print(f"   install these and run again: sudo apt-get install {' '.join(missing)}")
         print("   without them the tests that need them " + ("fail here" if CI else "are left out"), flush=True)

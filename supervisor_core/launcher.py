@@ -25,6 +25,13 @@ SLICE = 32
 """Actions performed in one turn, so that a thousand launches do not hold the loop."""
 
 
+LATE = 0.3
+"""Seconds after which a timer that is due says that this process did not run: it was stopped, or its host asleep."""
+
+GRACE = 0.25
+"""Seconds in which ends and readiness of that time are heard before anybody is told off for being late."""
+
+
 class Launcher:
     def __init__(self, supervisor: "Supervisor") -> None:
         self._supervisor = supervisor
@@ -37,6 +44,7 @@ class Launcher:
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
         self._left = False
+        self._excused = False
 
     def enter(self) -> None:
         """Belongs to the running loop from now on."""
@@ -121,6 +129,14 @@ class Launcher:
             self._timer = self._loop.call_later(max(0.0, due - self._supervisor.clock.now()), self._ring)
 
     def _ring(self) -> None:
+        """Time has come, unless we did not run for a while: then what happened meanwhile is heard first, once."""
+        assert self._loop is not None
+        late = self._due is not None and self._supervisor.clock.now() - self._due > LATE
+        if late and not self._excused:
+            self._excused = True
+            self._timer = self._loop.call_later(GRACE, self._ring)
+            return
+        self._excused = False
         self._due = self._timer = None
         self._supervisor.time_has_come()
         self._turn()

@@ -73,8 +73,8 @@ class Service:
         )
         self.pid = self.process.pid
         self.said: list[str] = []
-        if wait and stdout == subprocess.PIPE:
-            self.until("quarterdeck: config")
+        if wait and stdout == subprocess.PIPE and not self.until("quarterdeck: config"):
+            self.process.wait(30)  # it has nothing more to say
 
     def __enter__(self) -> "Service":
         return self

@@ -52,6 +52,8 @@ ROWS: Mapping[int, str] = {
     49: "live log file deleted or rotated by others",
     50: "rotation under load, reader following",
     51: "retention deletes what is being read",
+    52: "the wall clock jumps",
+    53: "the service stands still for a while",
     60: "a second instance, racing starts",
     61: "stale socket, socket swept away",
     62: "state folder from another machine",
