@@ -19,7 +19,7 @@ class Memory:
     was waited for in vain), `leader`, `leader_ours` and `seen` (the run of each target at the launch) concern the live
     run; `ordered`: start or restart was ordered while it was being ended. `stopper`: who asked for the end, from which
     `ended_by` is filled once it is on its way. `old_run`: runs after this one are the new run of the restart.
-    `automatic`: the next launch is nobody's order.
+    `automatic`: the next launch is nobody's order. `launched`: the digest of the spec that the live run began with.
     """
 
     pending: WorkerSpec | None = None
@@ -35,6 +35,7 @@ class Memory:
     ended_by: str = ""
     old_run: int = 0
     automatic: bool = False
+    launched: str = ""
 
 
 FRESH_RUN: dict[str, Any] = {

@@ -16,6 +16,7 @@ from .errors import IllegalInput
 from .graph import Graph
 from .messages import Input, Order, Outcome, Report, Tick
 from .model import REST, Phase, Status, WorkerSpec
+from .notes import remember, remember_number
 from .plan import Plan
 from .settle import settle
 from .turn import Turn
@@ -86,9 +87,28 @@ class Machine:
             case _:
                 raise IllegalInput(f"neither order, report nor tick: {given!r}")
         is_busy = settle(turn, was_busy=self._busy, stay=self._stay)
-        outcome = Outcome(tuple(turn.actions), turn.events(), operation)
+        outcome = Outcome(tuple(turn.actions), turn.events(), operation, self._touched(turn))
         self._take_over(turn, is_busy)
         return outcome
+
+    def note_of(self, name: str) -> bytes:
+        """What whoever takes over has to know of a worker, also of one that was removed."""
+        status = self.statuses.get(name)
+        if status is None:
+            return remember_number(name, self._last_runs.get(name, 0))
+        return remember(status, self._memories[name])
+
+    def go_on_from(self, name: str, run: int) -> None:
+        """Should a worker of that name come, its run numbers go on after `run`."""
+        self._last_runs[name] = max(run, self._last_runs.get(name, 0))
+
+    def _touched(self, turn: Turn) -> tuple[str, ...]:
+        statuses, memories = self.statuses, self._memories
+        return tuple(
+            name
+            for name in turn.touched
+            if statuses.get(name) != turn.statuses.get(name) or memories.get(name) != turn.memories.get(name)
+        )
 
     def _take_over(self, turn: Turn, is_busy: int) -> None:
         before = self.statuses

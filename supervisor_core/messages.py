@@ -5,8 +5,12 @@ the run it speaks of, and one about a run that is not the live one is dropped.
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .model import Exit, Phase, Status, WorkerSpec
+
+if TYPE_CHECKING:
+    from .notes import Remembered
 
 # ---------------------------------------------------------------- orders: asker -> core
 
@@ -26,9 +30,13 @@ class Begin(Order):
 
 @dataclass(frozen=True, slots=True)
 class Add(Order):
-    """A new worker, or a new spec for a known one (which rules once its live run has ended)."""
+    """A new worker, or a new spec for a known one (which rules once its live run has ended).
+
+    `remembered` is what an earlier supervisor noted of it: the worker goes on from there. Only for a new one.
+    """
 
     spec: WorkerSpec
+    remembered: "Remembered | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,11 @@ class Exited(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class NeverBegan(Report):
+    """There is nothing to attach to: the run was decided, and whoever was to begin it was gone before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The earliest deadline has come."""
 
@@ -154,6 +167,13 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Launch(Action):
+    spec: WorkerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Attach(Action):
+    """Take over the run of an earlier supervisor, alive or ended meanwhile; `spec` rules it from now on."""
+
     spec: WorkerSpec
 
 
@@ -207,11 +227,15 @@ Input = Order | Report | Tick
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one input led to. `operation` is the id to wait for: the order's own, or the one that it joined."""
+    """What one input led to. `operation` is the id to wait for: the order's own, or the one that it joined.
+
+    `touched` are the workers whose notes may have changed, also without an event.
+    """
 
     actions: tuple[Action, ...] = ()
     events: tuple[Event, ...] = ()
     operation: str = ""
+    touched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,8 @@ class Status:
 
     `wanted` is what was asked for, `state` what is. At most one `deadline` exists at any time. `restarting` is the
     id of the operation that will be answered by the next run. `stuck`: killed twice and still there.
-    `leader_gone` is the number of descendants left when the main process went first, else None.
+    `leader_gone` is the number of descendants left when the main process went first, else None. `outdated`: the live
+    run was started with an older config, of which the next launch will know nothing.
     """
 
     spec: WorkerSpec
@@ -216,6 +217,7 @@ class Status:
     removing: bool = False
     cycling: bool = False
     leader_gone: int | None = None
+    outdated: bool = False
 
     @property
     def name(self) -> str:
@@ -237,7 +239,7 @@ class Status:
             words.append(f"run {self.run}")
         if self.pid is not None:
             words.append(f"pid {self.pid}")
-        flags = [name for name in ("ready", "stuck", "removing", "cycling") if getattr(self, name)]
+        flags = [name for name in ("ready", "stuck", "removing", "cycling", "outdated") if getattr(self, name)]
         words += flags
         if not self.wanted:
             words.append("not wanted")

@@ -6,6 +6,7 @@ changed anything that matters, since the turn is thrown away then.
 
 from collections.abc import Iterable, Mapping
 
+from .adopting import adopt
 from .dossier import Memory
 from .errors import IllegalInput, Refused
 from .graph import HOLDING, circle, closure, live_dependents, met, path_in_words, wanted
@@ -190,7 +191,13 @@ def add(turn: Turn, order: Add) -> str:
     spec = order.spec
     if spec.name in turn.graph.dependents or any(edge.name == spec.name for edge in spec.requires):
         refuse_circle(turn, [spec])  # one that nobody requires closes none
-    put_spec(turn, spec, order.by)
+    if order.remembered is None:
+        put_spec(turn, spec, order.by)
+    elif spec.name in turn.statuses:
+        raise IllegalInput(f"{spec.name} is there: what was remembered of it comes too late")
+    else:
+        turn.told[spec.name] = order.by
+        adopt(turn, spec, order.remembered)
     return order.operation
 
 
@@ -206,7 +213,7 @@ def put_spec(turn: Turn, spec: WorkerSpec, by: str) -> None:
     known = turn.statuses.get(name)
     turn.told[name] = by
     if known is None:
-        turn.add(spec, Status(spec, since=turn.now))
+        turn.add(spec, Status(spec, since=turn.now), Memory())
         turn.put(name, "added")
     elif known.state in REST:
         turn.remember(name, pending=None, tries=())

@@ -1,13 +1,13 @@
 """What reports and the timer do to a turn: facts about live runs become causes of the table.
 
 A report about a run that is not the live one is dropped here, and nowhere else. The machine, not the reporter, says
-when an exit was (`Exit.at`) and who ended the run (`Exit.by`).
+who ended the run (`Exit.by`) and, of an exit that was seen just now, when it was (`Exit.at`).
 """
 
 from dataclasses import replace
 
 from . import policy
-from .messages import Exited, Healthy, LeaderExited, Ready, Report, Spawned, Unhealthy, Unready
+from .messages import Exited, Healthy, LeaderExited, NeverBegan, Ready, Report, Spawned, Unhealthy, Unready
 from .model import Exit, Health, OnGiveUp, State, Status
 from .policy import Facts, classify
 from .table import Cause
@@ -40,6 +40,8 @@ def take(turn: Turn, report: Report) -> None:
             leader_exited(turn, status, report)
         case Exited(exit=exit):
             exited(turn, status, exit)
+        case NeverBegan():
+            never_began(turn, status)
 
 
 def has_come(turn: Turn, name: str) -> None:
@@ -78,28 +80,28 @@ def judged(turn: Turn, status: Status, exit: Exit) -> tuple[Exit, bool]:
     asked = memory.interrupted not in (None, Cause.HEADLESS)
     ours = asked and (memory.killed or status.pid is not None or exit.signal is not None)
     reason = status.blame if status.blame and ours else exit.reason
-    return replace(exit, run=status.run, at=turn.now, by=memory.ended_by if asked else "", reason=reason), ours
+    at = min(exit.at, turn.now) if exit.at else turn.now
+    return replace(exit, run=status.run, at=at, by=memory.ended_by if asked else "", reason=reason), ours
 
 
-def outlived(turn: Turn, status: Status) -> Exit:
+def outlived(turn: Turn, status: Status, at: float) -> Exit:
     """The end of what a main process left, as an exit: its status is that of the main process."""
     memory = turn.memories[status.name]
     assert memory.leader is not None
     if not status.spec.daemon or memory.leader_ours or memory.interrupted is Cause.HEADLESS:
         return memory.leader
     if memory.interrupted is not None:
-        return replace(memory.leader, at=turn.now, by=memory.ended_by)
+        return replace(memory.leader, at=at, by=memory.ended_by)
     reason = f"nothing of it is left; its main process had gone before ({policy.words_of(memory.leader)})"
-    return replace(memory.leader, at=turn.now, reason=reason)
+    return replace(memory.leader, at=at, reason=reason)
 
 
 def exited(turn: Turn, status: Status, exit: Exit) -> None:
     """Nothing of the run is left: classify its end and let the table say what comes then."""
     name, spec, memory = status.name, status.spec, turn.memories[status.name]
+    exit, ours = judged(turn, status, exit)
     if memory.leader is not None:
-        exit, ours = outlived(turn, status), memory.leader_ours
-    else:
-        exit, ours = judged(turn, status, exit)
+        exit, ours = outlived(turn, status, exit.at), memory.leader_ours
     facts = Facts(
         failed=policy.failed(exit, spec.restart),
         ours=ours,
@@ -126,6 +128,14 @@ def exited(turn: Turn, status: Status, exit: Exit) -> None:
     gave_up = cause is Cause.EXHAUSTED and spec.restart.on_give_up is OnGiveUp.SHUTDOWN
     if gave_up or (spec.essential and after.state in (State.DONE, State.FAILED)):
         turn.leave(f"worker {name}")
+
+
+def never_began(turn: Turn, status: Status) -> None:
+    """The run that was to be taken over is none: it has not failed, and if it is wanted, the next one is launched."""
+    goes_on = status.wanted and not status.removing and not turn.leaving
+    spec = turn.memories[status.name].pending or status.spec
+    turn.step(status.name, Cause.AGAIN if goes_on else Cause.GONE, spec=spec, restarting=None)
+    turn.remember(status.name, pending=None, automatic=False)
 
 
 # ---------------------------------------------------------------- the timer

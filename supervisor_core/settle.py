@@ -63,6 +63,8 @@ def admit_or_say_why(turn: Turn, status: Status) -> None:
 def release_or_say_whom(turn: Turn, status: Status) -> None:
     name = status.name
     holders: tuple[str, ...] = ()
+    if turn.phase is Phase.IDLE:
+        return  # what was attached to: not all who hold it may have been added yet
     if turn.leaving or status.cycling or not wanted(status):
         holders = tuple(dict.fromkeys(live_dependents(name, turn.graph, turn.statuses)))
         if not holders:

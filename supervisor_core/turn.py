@@ -18,6 +18,7 @@ from .errors import IllegalInput
 from .graph import Graph
 from .messages import Action, Changed, Event, Interrupt, KillRun, Launch, PhaseChanged, Removed
 from .model import LIVE, REST, Health, Phase, Requirement, State, Status, WorkerSpec
+from .notes import digest_of
 from .table import TABLE, Cause
 
 SHOWN_TO_DEPENDENTS = ("state", "wanted", "ready", "health", "run", "pid", "cycling", "removing", "stuck", "blocked_on")
@@ -30,6 +31,13 @@ WORDS = frozenset({"blocked_on", "waiting_for", "dependents"})
 def busy(status: Status) -> bool:
     """Whether the supervisor has to wait for this worker before it may end."""
     return status.state not in REST and not status.stuck
+
+
+def start_deadline(spec: WorkerSpec, since: float) -> float | None:
+    """Until when a run that is starting has to be ready or, without a start timeout, when it counts as stable."""
+    if spec.start_timeout:
+        return since + spec.start_timeout
+    return None if spec.ready_probe else since + spec.restart.stable_after
 
 
 class Turn:
@@ -60,6 +68,7 @@ class Turn:
         self.causes: dict[str, list[str]] = {}
         self.told: dict[str, str] = {}
         self.forgotten: dict[str, int] = {}
+        self.touched: dict[str, None] = {}
         self._own_graph = False
         self._dirty: set[str] = set()
         self._queue: list[tuple[int, str]] = []
@@ -74,6 +83,7 @@ class Turn:
         """Replaces fields of a status, notes the cause, and wakes all whom that may concern."""
         old = self.statuses[name]
         new = self.statuses[name] = replace(old, **changes)
+        self.touched[name] = None
         self.causes.setdefault(name, [])
         if cause is not None and cause not in self.causes[name]:
             self.causes[name].append(cause)
@@ -86,6 +96,7 @@ class Turn:
         return new
 
     def remember(self, name: str, **changes: Any) -> Memory:
+        self.touched[name] = None
         memory = self.memories[name] = replace(self.memories[name], **changes)
         return memory
 
@@ -95,11 +106,12 @@ class Turn:
             self.graph, self._own_graph = self.graph.copy(), True
         return self.graph
 
-    def add(self, spec: WorkerSpec, status: Status) -> None:
+    def add(self, spec: WorkerSpec, status: Status, memory: Memory) -> None:
         """A worker that was not there; its run numbers go on where an earlier one of that name ended."""
         name = spec.name
-        self.statuses[name] = replace(status, run=self.forgotten.get(name, self.last_runs.get(name, 0)))
-        self.memories[name] = Memory()
+        last = self.forgotten.get(name, self.last_runs.get(name, 0))
+        self.statuses[name] = replace(status, run=max(last, status.run))
+        self.memories[name] = memory
         self.link(name, spec.requires)
         self.show_dependents(name)
         self.wake_dependents(name)
@@ -107,6 +119,7 @@ class Turn:
     def remove(self, name: str) -> None:
         status = self.statuses.pop(name)
         del self.memories[name]
+        self.touched[name] = None
         self.causes.setdefault(name, [])
         self.forgotten[name] = status.run
         self.own_graph().drop(name)
@@ -203,9 +216,10 @@ class Turn:
         status, memory = self.statuses[name], self.memories[name]
         run = status.run + 1
         self.actions.append(Launch(name, run, status.spec))
-        changes.update(run=run, blame=None, restarts=status.restarts + memory.automatic)
+        changes.update(run=run, blame=None, outdated=False, restarts=status.restarts + memory.automatic)
         targets = ((edge.name, self.statuses.get(edge.name)) for edge in status.spec.requires)
-        self.remember(name, **FRESH_RUN, seen={target: seen.run for target, seen in targets if seen is not None})
+        seen = {target: seen.run for target, seen in targets if seen is not None}
+        self.remember(name, **FRESH_RUN, seen=seen, launched=digest_of(status.spec))
 
     def _kill(self, name: str, cause: Cause, by: str) -> None:
         status, memory = self.statuses[name], self.memories[name]
@@ -224,10 +238,8 @@ class Turn:
         changes.update(state=state, since=self.now, ready=False, blocked_on=(), waiting_for=())
         changes["deadline"] = None
         match state:
-            case State.STARTING if spec.start_timeout:
-                changes["deadline"] = self.now + spec.start_timeout
-            case State.STARTING if not spec.ready_probe:
-                changes["deadline"] = self.now + spec.restart.stable_after
+            case State.STARTING:
+                changes["deadline"] = start_deadline(spec, self.now)
             case State.RUNNING:
                 changes.update(ready=True, deadline=self.now + spec.restart.stable_after)
             case State.STOPPING:
@@ -239,6 +251,7 @@ class Turn:
                 changes["deadline"] = self.now + policy.delay(spec.restart, failures, self.jitter())
         if state not in LIVE:
             changes.update(pid=None, leader_gone=None, stuck=False, cycling=False, health=Health.UNKNOWN)
+            changes["outdated"] = False
 
     # ------------------------------------------------------------ phases
 

@@ -10,12 +10,14 @@ import random
 from supervisor_core.errors import IllegalInput, Refused
 from supervisor_core.machine import Machine
 from supervisor_core.messages import (
+    Attach,
     Changed,
     Event,
     Exited,
     Input,
     Kill,
     Launch,
+    NeverBegan,
     Outcome,
     PhaseChanged,
     Ready,
@@ -48,6 +50,9 @@ PROPERTIES = (
     "folding the events from any snapshot gives the present",
     "settle has left nothing to do",
     "every restart is answered",
+    "a new manager attaches to each live run once",
+    "a new manager finds what the old one left",
+    "a new manager keeps what was wanted",
 )
 
 
@@ -99,9 +104,12 @@ class World:
 
     def __init__(self, *, stay: bool = True, only: str | None = None) -> None:
         self.explodes = False
+        self.stay = stay
         self.machine = Machine(stay=stay, jitter=self.jitter)
         self.only = only
         self.now = 0.0
+        self.notes: dict[str, bytes] = {}
+        self.last: tuple[Input, Outcome, dict[str, bytes], dict[str, int]] | None = None
         self.runs: dict[str, int] = {}
         self.leaving = False
         self.told: dict[str, Status] = {}
@@ -127,13 +135,15 @@ class World:
     def feed(self, given: Input) -> Outcome | None:
         """Tells the machine and checks; None when it refused."""
         self.story.append(given)
-        before = self.state()
+        before, noted, running = self.state(), dict(self.notes), dict(self.runs)
         try:
             outcome = self.machine.handle(given, self.now)
         except (Refused, IllegalInput, Boom) as error:
             self.check("an illegal input raises and changes nothing", before == self.state(), (given, error))
             return None
-        if isinstance(given, Exited) and self.runs.get(given.name) == given.run:
+        self.last = (given, outcome, noted, running)
+        self.notes.update((name, self.machine.note_of(name)) for name in outcome.touched)
+        if isinstance(given, Exited | NeverBegan) and self.runs.get(given.name) == given.run:
             del self.runs[given.name]
         self.check_actions(outcome)
         self.check_events(outcome)
@@ -156,6 +166,9 @@ class World:
 
     def check_actions(self, outcome: Outcome) -> None:
         for action in outcome.actions:
+            if isinstance(action, Attach):
+                self.check("never two live runs of a worker", action.name not in self.runs, action)
+                self.runs[action.name] = action.run
             if isinstance(action, Launch):
                 self.check("in leaving nothing starts", not self.leaving, action)
                 self.check("never two live runs of a worker", action.name not in self.runs, action)

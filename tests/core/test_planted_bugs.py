@@ -5,16 +5,17 @@ nothing.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
-from supervisor_core import graph, machine, orders, policy, reports, settle, table, turn
+from supervisor_core import adopting, graph, machine, notes, orders, policy, reports, settle, table, turn
 from supervisor_core.messages import Changed, PhaseChanged, Removed
-from supervisor_core.model import LIVE, Phase, State
+from supervisor_core.model import LIVE, Phase, State, Status
 from supervisor_core.table import Cause, Cell
 from tests.core.properties import PROPERTIES, Broken
+from tests.core.restarts import live_through_restarts
 from tests.core.stories import live_through
 
 STORIES = 3000
@@ -143,6 +144,37 @@ def the_new_run_answers_nobody(patch: Patch) -> None:
     patch.setattr(reports, "has_come", lambda at, name: None)
 
 
+def what_is_being_stopped_is_not_attached_to(patch: Patch) -> None:
+    right = adopting.adopt
+
+    def adopt(at: turn.Turn, spec: Any, remembered: notes.Remembered) -> None:
+        status = remembered.status
+        if status.state is State.STOPPING:
+            remembered = replace(remembered, status=replace(status, state=State.STOPPED, pid=None, deadline=None))
+        right(at, spec, remembered)
+
+    patch.setattr(orders, "adopt", adopt)
+
+
+def not_noted(patch: Patch, key: str) -> None:
+    right = notes.remember
+    usual = next(each.default for each in fields(Status) if each.name == key)
+    patch.setattr(machine, "remember", lambda status, memory: right(replace(status, **{key: usual}), memory))
+
+
+def deadlines_are_not_noted(patch: Patch) -> None:
+    not_noted(patch, "deadline")
+
+
+def a_stop_by_hand_is_not_noted(patch: Patch) -> None:
+    right = notes.recall
+    patch.setattr(adopting, "recall", lambda data: wanting(right(data)))
+
+
+def wanting(remembered: notes.Remembered) -> notes.Remembered:
+    return replace(remembered, status=replace(remembered.status, wanted=True))
+
+
 BUGS = {
     "never two live runs of a worker": restart_launches_at_once,
     "launch only with all requirements met": requirements_are_ignored,
@@ -160,6 +192,9 @@ BUGS = {
     "folding the events from any snapshot gives the present": removals_are_not_told,
     "settle has left nothing to do": a_target_that_is_up_wakes_nobody,
     "every restart is answered": the_new_run_answers_nobody,
+    "a new manager attaches to each live run once": what_is_being_stopped_is_not_attached_to,
+    "a new manager finds what the old one left": deadlines_are_not_noted,
+    "a new manager keeps what was wanted": a_stop_by_hand_is_not_noted,
 }
 
 
@@ -176,14 +211,18 @@ def test_the_property_catches_its_bug(name: str, monkeypatch: Patch) -> None:
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_without_bug_it_holds(name: str) -> None:
     for seed in range(30):
-        live_through(seed, only=name)
+        story_of(name)(seed, only=name)
+
+
+def story_of(name: str) -> Callable[..., object]:
+    return live_through_restarts if name.startswith("a new manager") else live_through
 
 
 def first_broken(name: str) -> str | None:
     """Lives through stories until one breaks the property; a bug may break a story in other ways before."""
     for seed in range(STORIES):
         try:
-            live_through(seed, only=name)
+            story_of(name)(seed, only=name)
         except Broken as broken:
             return broken.name
         except Exception:

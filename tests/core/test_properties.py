@@ -31,6 +31,7 @@ from supervisor_core.messages import (
 )
 from supervisor_core.model import Exit
 from tests.core.properties import World
+from tests.core.restarts import live_through_restarts, restart
 from tests.core.stories import NAMES, epilogue, live_through, prologue, random_exit, random_spec, something, stale
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "100"))
@@ -129,6 +130,10 @@ class Supervised(RuleBasedStateMachine):
     def stale_report(self, seed: int) -> None:
         stale(random.Random(seed), self.world)
 
+    @rule(seed=seeds)
+    def the_manager_is_restarted(self, seed: int) -> None:
+        restart(random.Random(seed), self.world)
+
     @rule()
     def snapshot(self) -> None:
         self.world.take_snapshot()
@@ -158,3 +163,10 @@ class TestProperties(Supervised.TestCase):  # type: ignore[misc, name-defined]
 def test_random_stories(part: int) -> None:
     for seed in range(part * 1_000_000, part * 1_000_000 + 2 * EXAMPLES):
         live_through(seed)
+
+
+@pytest.mark.timeout(max(60, EXAMPLES))
+@pytest.mark.parametrize("part", range(4))
+def test_random_stories_with_a_manager_that_is_restarted(part: int) -> None:
+    for seed in range(part * 1_000_000, part * 1_000_000 + 2 * EXAMPLES):
+        live_through_restarts(seed)
