@@ -10,7 +10,7 @@ import itertools
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..children import LaunchRequest, refusals
 from ..errors import CannotStart, SupervisorError
@@ -27,6 +27,7 @@ ANSWER = 30.0
 """Seconds for a keeper to say that it is there."""
 
 Key = tuple[str, int]
+Answer = TypeVar("Answer")
 
 
 class KeptSpawner:
@@ -37,21 +38,16 @@ class KeptSpawner:
     """
 
     def __init__(
-        self,
-        channel: socket.socket,
-        instance: str,
-        revive: Callable[[], socket.socket] | None = None,
+        self, channel: socket.socket, instance: str, revive: Callable[[], socket.socket] | None = None
     ) -> None:
         self.instance = instance
         self.keeper = 0
         """Its pid."""
-        self.keepsakes: dict[str, Any] = {}
-        """What this service's predecessor gave to the keeper for it."""
         self.on_message: Callable[[Message], None] = lambda _: None
         """Gets what is not about runs: `moved`, `swapped`, `trouble`, `calm`, and `ready` from each new keeper."""
         self._channel: socket.socket | None = channel
         self._logs: Mapping[str, Any] = {}
-        self._greeted: asyncio.Future[None] | None = None
+        self._greeted: asyncio.Future[dict[str, Any]] | None = None
         self._revive = revive
         self._post = Post()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -73,8 +69,7 @@ class KeptSpawner:
         assert self._channel is not None
         self._dial(self._channel)
         self._channel = None
-        await _answered(self._greeted)
-        return self.keepsakes
+        return await _answered(self._greeted)
 
     async def connect(self, logs: Mapping[str, Any]) -> None:
         """Returns when it is known what is alive. `logs` are the policies, see `policies.py`."""
@@ -95,7 +90,7 @@ class KeptSpawner:
         if request.output is not None:
             raise CannotStart(f"{request.argv[0]}: a program of a keeper writes to the log, not to a callback")
         key = request.worker, request.run
-        child = self._children[key] = KeptChild(self.send, request.worker, request.run, request)
+        child = self._children[key] = KeptChild(self, request.worker, request.run, request)
         child.begin()
         try:
             await asyncio.shield(child.started)
@@ -175,6 +170,10 @@ class KeptSpawner:
             self._upgrading.set_result(error)
         self._post.release()
 
+    def came(self) -> None:
+        """Says that this service is up: from now on another one takes its place when it dies."""
+        self.send({"t": "came"})
+
     def keep(self, name: str, value: Any) -> None:
         """Something for this service's successor."""
         self._kept[name] = value
@@ -230,8 +229,7 @@ class KeptSpawner:
         assert self._greeted is not None
         self.keeper = int(message["pid"])
         if not self._greeted.done():
-            self.keepsakes = message["keepsakes"]
-            self._greeted.set_result(None)
+            self._greeted.set_result(message["keepsakes"])
 
     def _take_welcome(self, message: Message) -> None:
         for worker, text in message["notes"].items():
@@ -247,7 +245,7 @@ class KeptSpawner:
             self.send({"t": "forget", "worker": key[0], "run": key[1]})
             return
         if child is None:  # begun by this service's predecessor
-            child = self._children[key] = KeptChild(self.send, *key)
+            child = self._children[key] = KeptChild(self, *key)
         child.take(message, fds)
 
     def _take_refusal(self, message: Message) -> None:
@@ -287,15 +285,15 @@ class KeptSpawner:
         self._loop.call_later(self._pauses.after(lived), self._replace)
 
     def _replace(self) -> None:
-        assert self._revive is not None
         try:
-            self._dial(self._revive())
+            if self._revive is not None:
+                self._dial(self._revive())
         except OSError:
             self._lost()
 
 
-async def _answered(future: "asyncio.Future[None]") -> None:
+async def _answered(future: "asyncio.Future[Answer]") -> Answer:
     try:
-        await asyncio.wait_for(asyncio.shield(future), ANSWER)
+        return await asyncio.wait_for(asyncio.shield(future), ANSWER)
     except TimeoutError:
         raise SupervisorError(f"the keeper does not answer after {ANSWER:g} s; see the service's log") from None

@@ -51,7 +51,9 @@ class Keeper:
         self._book = Book(folder)
         self._service = Service(self._loop, orders.service, self._take, self._service_died)
         self._desk = Desk(self._loop, orders, self._book, self._service, Clock().now, self._settle_later)
-        self._ever_up = self._leaving = self._owing = False
+        self._has_come = orders.awaits or bool(orders.handed)
+        """Whether a service was up and doing once: from then on there is to be one."""
+        self._leaving = self._owing = False
         self._signals = 0
         self._status: int | None = None
 
@@ -80,6 +82,8 @@ class Keeper:
 
     def _take(self, message: Message, fds: tuple[int, ...]) -> None:
         match message.get("t"):
+            case "came":
+                self._has_come = True
             case "leave":
                 self._leave()
             case "over":
@@ -89,14 +93,13 @@ class Keeper:
                 self._upgrade(message)
             case _:
                 self._desk.take(message, fds)
-        self._ever_up |= self._service.up
 
     def _service_died(self, ended: Ended) -> None:
-        """It is started again, unless everything is to end, or it never came up and nothing depends on it."""
+        """It is started again, unless everything is to end, or it gave up before it had come and nothing runs."""
         self._desk.service_died()
         if self._leaving:
             self._stop_all()
-        elif self._ever_up or self._desk.living():
+        elif self._has_come or self._desk.living() or ended.code is None:
             self._service.start_again()
         else:
             self._status = ended.code if ended.code is not None else FAILED

@@ -1,22 +1,22 @@
 """One run as the service sees it: what the keeper tells of it, as futures, and the orders about it.
 
-Known wart: `left` between two messages is what the service itself sees below those that it was told of; who was
-adopted meanwhile is told when the main process ends.
+Known wart: `left` is what the service itself sees, which is not those that have left session, tag and parents behind.
 """
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from ..children import Ended, LaunchRequest, procfs, refusals
+from ..children import TAG, Ended, LaunchRequest, make_tag, procfs, refusals
 from ..children.living import named
 from .requests import read_end, tell_request
 from .wire import Message
 
-LOST = "unknown: the keeper that ran it was lost, and its successor knows nothing of it"
+if TYPE_CHECKING:
+    from .client import KeptSpawner
 
-Send = Callable[..., None]
+LOST = "unknown: the keeper that ran it was lost, and its successor knows nothing of it"
 
 
 class KeptChild:
@@ -25,7 +25,7 @@ class KeptChild:
     `request` is None for one that was found alive.
     """
 
-    def __init__(self, send: Send, worker: str, run: int, request: LaunchRequest | None = None) -> None:
+    def __init__(self, owner: "KeptSpawner", worker: str, run: int, request: LaunchRequest | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.worker, self.run = worker, run
         self.pid = 0
@@ -35,7 +35,8 @@ class KeptChild:
         self.exited: asyncio.Future[Ended] = loop.create_future()
         self.fds: dict[str, int] = {}
         """Duplicates of its pidfd and pipes, for a later keeper."""
-        self._send = send
+        self._owner = owner
+        self._send = owner.send
         self.request = request
         self._orders: list[Message] = []
         self._left: tuple[int, ...] = ()
@@ -77,13 +78,19 @@ class KeptChild:
         if self.exited.done():
             return ()
         found: dict[int, None] = {}
-        todo = list(self._left) if self.leader_exited.done() else [self.pid]
+        todo = [*(self._left if self.leader_exited.done() else [self.pid]), *self._adopted()]
         for pid in todo:
             proc = procfs.read(pid)
             if pid not in found and proc is not None and proc.alive:
                 found[pid] = None
                 todo += procfs.children(pid) or ()
         return tuple(found)
+
+    def _adopted(self) -> list[int]:
+        """Those that came to the keeper as orphans, which are known by the run's tag."""
+        tag = make_tag(self._owner.instance, self.worker, self.run)
+        below = procfs.children(self._owner.keeper) if self._owner.keeper else None
+        return [pid for pid in below or () if pid != self.pid and tag in procfs.setting(pid, TAG).split()]
 
     def named(self, pids: Sequence[int]) -> str:
         return named(pids)

@@ -4,13 +4,23 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
+import signal
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from supervisor_core.children import TAG, Child, LaunchRequest, Spawner, make_tag
 from supervisor_core.children.fake import FakeChild, FakeSpawner
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.clock import Clock
+from supervisor_core.declared import LogPolicy
+from supervisor_core.keeper.client import KeptSpawner
+from supervisor_core.keeper.kept_child import KeptChild
+from supervisor_core.keeper.logs import KeptLogs
+from supervisor_core.keeper.orders import Orders, start
+from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import View
 from supervisor_core.memory import MemoryStore
 
@@ -69,6 +79,12 @@ class Rig:
     async def launch(self, request: LaunchRequest, words: tuple[str, ...]) -> Child:
         return await self.spawner.spawn(request)
 
+    async def begin(self) -> None:
+        """Before anything is spawned."""
+
+    async def end(self) -> None:
+        await self.spawner.aclose()
+
     async def up(self, *words: str, **changes) -> Child:
         """One that did all these words and stays."""
         child = await self.spawn(*words, "say", "up", "pause", **changes)
@@ -106,8 +122,6 @@ class FakeRig(Rig):
         return await self.spawner.spawn(request)
 
     def _play(self, child: FakeChild, words: list[str]) -> None:
-        import signal
-
         while words:
             match words.pop(0):
                 case "say":
@@ -132,16 +146,97 @@ class FakeRig(Rig):
                     raise AssertionError(f"the fake does not know {word}")
 
 
-RIGS = [LocalRig, FakeRig]
+class HeardInFiles(Heard):
+    """What the keeper wrote of the worker "w", as if it had been told."""
+
+    def __init__(self, store: KeptLogs) -> None:
+        super().__init__()
+        self._store = store
+        self.child: KeptChild | None = None
+
+    @property
+    def calls(self) -> list[tuple[str, bytes]]:
+        if self.child is None:
+            return []
+        found = []
+        for stream in ("out",) if self.child.request.merge_stderr else ("out", "err"):
+            raw = self._store.raw("w", stream)
+            found += [(stream, raw.read(0, raw.size))] if raw.size else []
+            found += [(stream, b"")] if self.child.output_ended.done() else []
+        return found
+
+    @calls.setter
+    def calls(self, _: object) -> None:
+        pass
+
+    async def until(self, text: str, stream: str = "out") -> None:
+        moved = asyncio.Event()
+        leave = self._store.subscribe(("w",), moved.set)
+        try:
+            while text not in self.of(stream):
+                await moved.wait()
+                moved.clear()
+                self._store.tail(View(("w",)), 1)  # watches again
+        finally:
+            leave()
+
+
+class KeptRig(Rig):
+    """A keeper in a process of its own; this one is its service."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = tempfile.mkdtemp(prefix="qd-keeper-")
+        self.orders = Orders(self.state, "test-" + os.path.basename(self.state), ("/bin/false",), pid=os.getpid())
+        self.spawner: KeptSpawner = KeptSpawner(start(self.orders), self.orders.instance, self.revive)
+        self.store: KeptLogs = KeptLogs(os.path.join(self.state, "logs"), self.spawner.send)
+        self.spawner.on_message = self._take
+        self.heard = HeardInFiles(self.store)
+
+    def revive(self):
+        return start(replace(self.orders, awaits=True, adopted=True))
+
+    async def begin(self) -> None:
+        await self.spawner.greet()
+        await self.spawner.connect(tell_policies(1e10, LogPolicy(), {}))
+
+    async def launch(self, request: LaunchRequest, words: tuple[str, ...]) -> Child:
+        to_store = request.output is None
+        child = await self.spawner.spawn(replace(request, output=None))
+        if not to_store:
+            self.heard.child = child
+        return child
+
+    def argv(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        return ("no-such-program",) if words == self.missing() else zoo(*words)
+
+    def _take(self, message) -> None:
+        if message["t"] == "moved":
+            self.store.moved(message["worker"])
+        elif message["t"] == "ready":
+            self.store.reconnected()
+
+    async def end(self) -> None:
+        keeper = self.spawner.keeper
+        await self.spawner.aclose()
+        self.spawner.hang_up(0)
+        self.store.close()
+        os.kill(keeper, signal.SIGKILL)  # it would wait for its service, which is this process
+        os.waitpid(keeper, 0)  # noqa: ASYNC222 - that takes no time
+        shutil.rmtree(self.state)
+
+
+RIGS = [LocalRig, FakeRig, KeptRig]
 
 
 @contextlib.asynccontextmanager
 async def rig_of(kind: type[Rig]):
     rig = kind()
+    await rig.begin()
     try:
         yield rig
     finally:
-        await rig.spawner.aclose()
+        await rig.end()
 
 
 def alive(pid: int) -> bool:
