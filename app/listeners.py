@@ -5,13 +5,19 @@ speaks HTTP. Known wart: the holder of a taken port is named on Linux only, and 
 """
 
 import contextlib
+import errno
 import grp
 import ipaddress
+import logging
+import math
 import os
+import resource
 import socket
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .settings import answers
 
@@ -19,6 +25,14 @@ SEND_BUFFER = 64 * 1024
 """Bytes of kernel send buffer a connection: 30 stalled readers held 117 MiB with the default, 8 MiB with this."""
 
 BACKLOG = 512
+
+RESERVED = 16
+"""Descriptors that no connection of TCP gets, or an eighth of all."""
+
+QUIET = 10.0
+"""Seconds between two lines about connections that are refused."""
+
+log = logging.getLogger("quarterdeck.listeners")
 
 
 class CannotListen(Exception):
@@ -74,6 +88,47 @@ class Door:
         return _bind_path(self.path, self.group)
 
 
+class Listener(socket.socket):
+    """A listening socket that leaves some descriptors free: for workers, and for whoever comes by a Unix socket.
+
+    asyncio would log each connection that finds no descriptor, thousands a second, and accept nobody for a second.
+    """
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Raises ConnectionAbortedError, which asyncio passes over, where there is nobody or nothing to accept with."""
+        try:
+            connection, where = super().accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                _say_full()
+                raise ConnectionAbortedError(error.errno, error.strerror) from error
+            raise
+        if self.family != socket.AF_UNIX and connection.fileno() >= room_for_strangers():
+            connection.close()
+            _say_full()
+            raise ConnectionAbortedError(errno.EMFILE, "the descriptors that are left are for others")
+        return connection, where
+
+
+def room_for_strangers() -> float:
+    """The number from which on descriptors are not for connections of TCP; the kernel gives the lowest free one."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else limit - max(RESERVED, limit // 8)
+
+
+_said: list[float] = []
+
+
+def _say_full() -> None:
+    now = time.monotonic()
+    if not _said or now - _said[0] > QUIET:
+        _said[:] = [now]
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        log.warning(
+            "connections are refused: no file descriptor is left for them; raise the limit of %d (ulimit -n)", limit
+        )
+
+
 def bind(address: Address, group: str = "") -> socket.socket:
     """Gives a listening socket for the address; raises `CannotListen` with the holder and the remedy.
 
@@ -88,7 +143,7 @@ def _bind_port(address: Address) -> socket.socket:
     except OSError as error:
         raise CannotListen(f"listen: the host {address.host!r} is not known ({error.strerror or error})") from error
     family, kind, protocol, _, where = found[0]
-    listener = socket.socket(family, kind, protocol)
+    listener = Listener(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -126,7 +181,7 @@ def _bind_path(path: Path, group: str) -> socket.socket:
         path.unlink()
     if len(os.fsencode(path)) > 100:
         raise CannotListen(f"the socket path {path} is too long for the system (100 bytes); choose a shorter --state")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = Listener(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         before = os.umask(0o177)
         try:

@@ -45,8 +45,8 @@ class Narrator:
         if self._supervisor.logs is not None:
             try:
                 self._supervisor.logs.note(name, run, text)
-            except OSError:
-                DEFAULT_LOGGER.exception("%s: the log store took no note", name)
+            except OSError as error:
+                DEFAULT_LOGGER.warning("%s: the log store took no note (%s): %s", name, error.strerror or error, text)
         self.logger(self._supervisor.context, "%s: %s", name, text)
 
     def keep(self, name: str, run: int, text: str) -> None:

@@ -61,6 +61,7 @@ class LocalSpawner:
             if group is not None:
                 undo.callback(self._groups.give_back, group)
             try:
+                refusals.leave_room(request)
                 outlets, writing = self._pipes(gate, request, undo)
                 pid, report = birth.start(request, writing, parts, () if group is None else (group.entrance,))
                 undo.callback(_close, [] if report is None else [report])

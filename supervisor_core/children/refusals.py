@@ -6,6 +6,7 @@ there), so the file is looked at again to tell them apart. Known wart: it may ha
 
 import errno
 import os
+import resource
 import stat
 from collections.abc import Mapping
 
@@ -28,6 +29,26 @@ PERMANENT = frozenset(
     }
 )
 """What another try cannot help."""
+
+
+SPARE = 12
+"""Descriptors that stay free for what must go on: a note, a segment, a look at a tree, and whoever comes to help."""
+
+NEEDED = 8
+"""Descriptors that one start takes while it is under way."""
+
+
+def leave_room(request: LaunchRequest) -> None:
+    """Refuses a start that would take the last descriptors of this process: then nobody could even stop it again."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    lowest = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # the kernel gives the lowest number that is free
+    os.close(lowest)
+    if limit != resource.RLIM_INFINITY and lowest + NEEDED + SPARE > limit:
+        raise CannotStart(
+            f"{request.argv[0]}: no file descriptors are left for it: {lowest} of {limit} are in use, a start needs "
+            f"{NEEDED} and {SPARE} stay free; raise the limit to {lowest + NEEDED + SPARE} or more (ulimit -n)",
+            permanent=False,
+        )
 
 
 def check(request: LaunchRequest) -> None:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from supervisor_core.children import Ended, LaunchRequest
+from supervisor_core.children import Ended, LaunchRequest, refusals
 from supervisor_core.children import local as local_module
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.errors import CannotStart
@@ -161,8 +161,9 @@ def test_what_may_be_better_at_the_next_try(tmp_path, monkeypatch, code):
     assert str(error).startswith("true: ")
 
 
-def test_no_descriptor_left(tmp_path):
-    """Whichever is the one that is missing, nothing is left and the next try works."""
+def test_no_descriptor_left(tmp_path, monkeypatch):
+    """Whichever is the one that is missing (others may take them meanwhile), nothing is left and the next try works."""
+    monkeypatch.setattr(refusals, "leave_room", lambda _: None)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     async def main():

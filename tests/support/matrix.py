@@ -54,6 +54,7 @@ ROWS: Mapping[int, str] = {
     51: "retention deletes what is being read",
     52: "the wall clock jumps",
     53: "the service stands still for a while",
+    54: "limit of descriptors reached",
     60: "a second instance, racing starts",
     61: "stale socket, socket swept away",
     62: "state folder from another machine",
