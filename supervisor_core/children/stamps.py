@@ -49,7 +49,11 @@ class Stamps:
         self._words = memoryview(self._map).cast("Q")  # a store through it is one 8-byte move: no reader sees half
 
     def begin(self, seen: int) -> None:
-        """Starts above every stamp that was ever written, also by a writer that was killed before it said so."""
+        """Starts above every stamp that was ever written.
+
+        A writer that was killed may have written that, or made a file, and not have said so.
+        """
+        self._words[1] += 1
         self.issued = max(self.issued, seen)
         self.raise_to(self.issued)
 

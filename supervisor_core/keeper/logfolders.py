@@ -66,25 +66,25 @@ class KeptFiles(StreamFiles):
 
     def refresh(self, changes: int) -> None:
         """Brings `bases` and `last` up to date. `changes`: as the watermark file said before."""
-        if changes != self._changes:
-            self._list()
-            self._changes = changes
-        if self.bases:
-            self._find_last(self.bases)
+        with self._lock:
+            self._list(changes)
+            if self.bases:
+                self._find_last(self.bases)
 
     def look(self, *, sure: bool = False) -> None:
         changes = self._words().changes
         if sure or changes != self._changes:
-            self._list(sure=sure)
-            self._changes = changes
+            with self._lock:
+                self._list(changes, sure=sure)
 
-    def _list(self, *, sure: bool = False) -> None:
-        with self._lock:  # else one takes for unchanged what another has listed and not yet taken over
-            self._take_over(self._listing.names(sure=sure))
-
-    def _take_over(self, names: list[str] | None) -> None:
-        if not names:
+    def _list(self, changes: int, *, sure: bool = False) -> None:
+        if changes == self._changes and not sure:
             return
+        if names := self._listing.names(sure=sure):
+            self._take_over(names)
+        self._changes = changes
+
+    def _take_over(self, names: list[str]) -> None:
         found = self.bases_of(names)
         with Index(self.expired) as index:
             gone = index.last_whole()
@@ -92,6 +92,7 @@ class KeptFiles(StreamFiles):
             found = found[1:]  # it is being deleted just now
         before = self.bases
         if found and found != before:
+            self._find_last(found)  # first, since what stands in for missing records gets stamps by it
             self.bases = found
             for base in before:
                 if base < found[0]:

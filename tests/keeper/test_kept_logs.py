@@ -54,9 +54,11 @@ def test_the_death_of_the_writer_loses_nothing_for_a_reader(link_of: Callable[..
         for _ in range(times):
             for follower in followers:
                 follower.reached.clear()
+                assert follower.faults == []
             link.write(10**9)
             for follower in followers:
                 assert follower.reached.wait(PATIENCE)
+                assert follower.faults == []
             link.kill()
             link.start()
         link.write(20)
