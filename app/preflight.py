@@ -3,7 +3,7 @@
 Each of these refuses with one sentence: what, and the remedy. Nothing is started, bound or written here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from supervisor_core.children.forest import survivors
@@ -58,9 +58,13 @@ def refuse_open_doors(addresses: Sequence[Address], options: UpOptions, config: 
         raise CannotListen("--no-auth does not go together with public_url or behind_proxy; leave it out")
 
 
-def refuse_second_copies(instance: Instance) -> None:
-    """Raises `CannotBegin` when an earlier life was killed and left workers behind."""
-    found = survivors(instance.mark)
+def refuse_second_copies(instance: Instance, known: Iterable[tuple[str, int, int]] = ()) -> None:
+    """Raises `CannotBegin` when an earlier life was killed and left workers behind that nobody knows of.
+
+    `known` are runs, as (worker, run, pid), that were found again.
+    """
+    ours = {(worker, run) for worker, run, _ in known}
+    found = [(worker, run, pid) for worker, run, pid in survivors(instance.mark) if (worker, run) not in ours]
     if found:
         names = ", ".join(sorted({worker for worker, _, _ in found}))
         pids = " ".join(str(pid) for _, _, pid in found)

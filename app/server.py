@@ -13,20 +13,19 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supervisor_core.children.local import LocalSpawner
-from supervisor_core.children.segments import SegmentStore
 from supervisor_core.clock import Clock
 from supervisor_core.config import Config, ConfigError, load
 from supervisor_core.errors import SupervisorError
-from supervisor_core.messages import Add, Changed, Shutdown
-from supervisor_core.model import REST, Exit, State, Status, WorkerSpec
+from supervisor_core.messages import Changed, Shutdown
+from supervisor_core.model import REST, Exit, State, Status
 from supervisor_core.supervisor import Supervisor
 
 from .echo import echo
+from .grounds import Ground, InProcess, Kept, become_kept, own_keeper
 from .host import LocalHost
 from .listeners import Address, CannotListen, Door, bind
 from .preflight import CannotBegin, chosen, listen_addresses, refuse_open_doors, refuse_second_copies
@@ -42,28 +41,64 @@ CLEAN, FAILED, USAGE = 0, 1, 2
 
 
 def serve(options: UpOptions) -> int:
-    """Runs the service until it is told to leave; gives the exit status: 0 clean, 1 something failed, 2 usage."""
+    """Runs the service until it is told to leave; gives the exit status: 0 clean, 1 something failed, 2 usage.
+
+    Unless it is to be one process, this one becomes its keeper, and what goes on here is a fork of it.
+    """
     logging.basicConfig(format="quarterdeck: %(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
+        channel = own_keeper()
         config = load(options.config_path)
-        specs = chosen(config.workers, options.names)
+        chosen(config.workers, options.names)
         instance = Instance.find(options, config.service)
-        with instance.lock(), contextlib.ExitStack() as stack:
-            refuse_second_copies(instance)
-            addresses = listen_addresses(options, config)
-            refuse_open_doors(addresses, options, config)
-            own = Address(path=str(instance.socket))
-            group = config.service.socket_group or ""
-            listeners = [stack.enter_context(bind(address, group)) for address in addresses]
-            listeners.append(stack.enter_context(bind(own)))
-            doors = [Door(Path(address.path), group) for address in addresses if address.path]
-            doors.append(Door(instance.socket))
-            return asyncio.run(_Service(options, config, instance, doors).run(specs, listeners))
+        if channel is None and (options.in_process or sys.platform != "linux"):
+            with instance.lock():
+                refuse_second_copies(instance)
+                return asyncio.run(_in_process(options, config, instance))
+        if channel is None:
+            channel = become_kept(instance)
+        return asyncio.run(_kept(options, config, instance, channel))
     except ConfigError as error:
         print(error, file=sys.stderr)
     except (CannotBegin, CannotListen, InstanceTaken, SupervisorError, OSError) as error:
         print(f"quarterdeck: {error}", file=sys.stderr)
     return USAGE
+
+
+async def _in_process(options: UpOptions, config: Config, instance: Instance) -> int:
+    with _listening(options, config, instance) as (listeners, doors):
+        clock = Clock()
+        conditions = Conditions(clock.now)
+        ground = InProcess(config, instance, clock.now, LogTroubles(conditions, instance.logs).take)
+        return await _Service(options, config, instance, doors, clock, conditions, ground).run(listeners)
+
+
+async def _kept(options: UpOptions, config: Config, instance: Instance, channel: socket.socket) -> int:
+    clock = Clock()
+    conditions = Conditions(clock.now)
+    ground = Kept(instance, channel, clock.now, LogTroubles(conditions, instance.logs).take)
+    await ground.greet()
+    with _listening(options, config, instance) as (listeners, doors):
+        await ground.connect(config)
+        refuse_second_copies(instance, known=ground.spawner.live())
+        status = await _Service(options, config, instance, doors, clock, conditions, ground).run(listeners)
+    ground.hang_up(status)
+    return status
+
+
+@contextlib.contextmanager
+def _listening(
+    options: UpOptions, config: Config, instance: Instance
+) -> Iterator[tuple[list[socket.socket], list[Door]]]:
+    """The listening sockets, and those of them that have a name in the file system."""
+    addresses = listen_addresses(options, config)
+    refuse_open_doors(addresses, options, config)
+    group = config.service.socket_group or ""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(bind(address, group)) for address in addresses]
+        listeners.append(stack.enter_context(bind(Address(path=str(instance.socket)))))
+        doors = [Door(Path(address.path), group) for address in addresses if address.path]
+        yield listeners, [*doors, Door(instance.socket)]
 
 
 def say(text: str) -> None:
@@ -90,37 +125,35 @@ def _status_of(exit: Exit) -> int:
 class _Service:
     """One life of the service, from the first worker to the last byte."""
 
-    def __init__(self, options: UpOptions, config: Config, instance: Instance, doors: Sequence[Door]) -> None:
+    def __init__(
+        self,
+        options: UpOptions,
+        config: Config,
+        instance: Instance,
+        doors: Sequence[Door],
+        clock: Clock,
+        conditions: Conditions,
+        ground: Ground,
+    ) -> None:
         self.options = options
         self.config = config
+        self.specs = chosen(config.workers, options.names)
         self.instance = instance
         self.doors = doors
-        self.clock = Clock()
-        limits = config.logs
-        self.store = SegmentStore(
-            instance.logs, now=self.clock.now, max_total=limits.max_total,
-            segment=limits.each.segment, max_worker=limits.each.max_worker, keep=limits.each.keep,
-            min_free=limits.each.min_free, compress=limits.each.compress, on_full=limits.each.on_full,
-            own={spec.name: spec.logs for spec in config.workers}, copy=True,
-        )  # fmt: skip
-        self.supervisor = Supervisor(
-            stay=True,
-            spawner=LocalSpawner(self.store, subreaper=True, instance=instance.mark),
-            logs=self.store,
-            clock=self.clock,
-        )
-        self.conditions = Conditions(self.clock.now)
-        self.store.on_trouble = LogTroubles(self.conditions, instance.logs).take
-        self.host = LocalHost(config.service.name or socket.gethostname(), self.supervisor, self.store)
+        self.clock = clock
+        self.conditions = conditions
+        self.ground = ground
+        self.supervisor = Supervisor(stay=True, spawner=ground.spawner, logs=ground.store, clock=clock)
+        self.host = LocalHost(config.service.name or socket.gethostname(), self.supervisor, ground.store)
         self._signals = 0
         self._patience: asyncio.TimerHandle | None = None
         self._places: Places | None = None
         self._tasks: list[asyncio.Task[Any]] = []
 
-    async def run(self, specs: Sequence[WorkerSpec], listeners: Sequence[socket.socket]) -> int:
+    async def run(self, listeners: Sequence[socket.socket]) -> int:
         self._listen_to_signals()
-        for spec in specs:
-            self.supervisor.tell(Add(spec, by="config"))
+        for order in await self.ground.begin(self.specs):
+            self.supervisor.tell(order)
         running = asyncio.create_task(self.supervisor.run(), name="supervisor")
         await asyncio.sleep(0)
         await self.supervisor.launched()  # an import beside them takes turns with each start: both come later
@@ -129,7 +162,8 @@ class _Service:
             serving = asyncio.create_task(server.run_on(listeners), name="web")
             services.applied.set()
             self._announce(services, listeners)
-            self._watch(specs, server)
+            self._watch(server)
+            self.ground.came()
             await asyncio.wait({running, serving}, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
             self.supervisor.tell(Shutdown(now=True, by="a failed start"))
@@ -163,19 +197,19 @@ class _Service:
         services = make_services(self.host, self.config, self.instance, self.options, self.conditions)
         return services, Server(create_app([self.host], services=services), protocol=PeerProtocol)
 
-    def _watch(self, specs: Sequence[WorkerSpec], server: "Server") -> None:
+    def _watch(self, server: "Server") -> None:
         """Starts what follows the journal, the logs or the state folder beside the web."""
         self._places = Places(self.instance.state, self.doors, self.conditions, server.also_on)
         if self.options.echo or sys.stdout.isatty():
-            names = [spec.name for spec in specs]
-            self._tasks.append(asyncio.create_task(echo(self.store, names, sys.stdout), name="echo"))
+            names = [spec.name for spec in self.specs]
+            self._tasks.append(asyncio.create_task(echo(self.ground.store, names, sys.stdout), name="echo"))
         if self.options.exit_when_done:
             self._tasks.append(asyncio.create_task(self._leave_when_done(), name="exit when done"))
 
     def _announce(self, services: "Services", listeners: Sequence[socket.socket]) -> None:
         """Says where the page is and how to get in; clients of this machine read it from the state folder."""
         urls = [url_of(listener) for listener in listeners if listener.family != socket.AF_UNIX]
-        self.instance.announce(urls)
+        self.instance.announce(urls, self.ground.pid)
         settings = services.settings
         address = settings.public_url.removesuffix(settings.root_path) or (urls[0] if urls else "")
         if address:
@@ -204,6 +238,7 @@ class _Service:
     def _shut_down(self, by: str, *, now: bool = False) -> None:
         self.supervisor.tell(Shutdown(now=now, by=by))
         if self._patience is None:
+            self.ground.leaving()
             self._patience = asyncio.get_running_loop().call_later(
                 self.config.service.shutdown_timeout, self._shut_down_now, "shutdown_timeout"
             )
@@ -230,5 +265,4 @@ class _Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await services.aclose()
-        await self.supervisor.spawner.aclose()  # 5. the last bytes of the workers
-        self.store.close()
+        await self.ground.end()  # 5. the last bytes of the workers

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from supervisor_core.clock import Clock
 from supervisor_core.config import ConfigError, ServiceSettings, load
@@ -49,7 +48,8 @@ class BadState(OSError):
 class UpOptions:
     """What `up` was told. `names` empty: all workers; `listen` empty: as the config says.
 
-    `echo`: workers' output on the terminal even when there is none. `detach`: leave the terminal first.
+    `echo`: workers' output on the terminal even when there is none. `detach`: leave the terminal first. `in_process`:
+    without a keeper.
     """
 
     config_path: Path
@@ -57,6 +57,7 @@ class UpOptions:
     names: tuple[str, ...] = ()
     detach: bool = False
     echo: bool = False
+    in_process: bool = False
     exit_when_done: bool = False
     no_auth: bool = False
     listen: tuple[str, ...] = ()
@@ -74,7 +75,7 @@ def find_config(told: str | None = None, environ: Mapping[str, str] = os.environ
     if (found := nearest_config()) or (found := standing_config(environ)):
         return found
     raise NoConfig(
-        f"no {FILE} here, in a folder above, in {_home(environ, 'CONFIG').parent} or in /etc; name one: -c FILE"
+        f"no {FILE} here, in a folder above, in {home_of(environ, 'CONFIG').parent} or in /etc; name one: -c FILE"
     )
 
 
@@ -86,11 +87,11 @@ def nearest_config(start: Path | None = None) -> Path | None:
 
 def standing_config(environ: Mapping[str, str] = os.environ) -> Path | None:
     """The config of the user, else of the machine."""
-    places = (_home(environ, "CONFIG") / FILE, ETC)
+    places = (home_of(environ, "CONFIG") / FILE, ETC)
     return next((place for place in places if place.is_file()), None)
 
 
-def _home(environ: Mapping[str, str], kind: str) -> Path:
+def home_of(environ: Mapping[str, str], kind: str) -> Path:
     """Our folder for CONFIG or STATE; a relative XDG path is ignored, as the standard asks."""
     told = environ.get(f"XDG_{kind}_HOME", "")
     default = {"CONFIG": "~/.config", "STATE": "~/.local/state"}[kind]
@@ -103,7 +104,7 @@ def state_of(config: Path, told: Path | str | None, environ: Mapping[str, str] =
         return Path(told).expanduser().absolute()
     if config.is_relative_to("/etc") and (os.geteuid() == 0 or SYSTEM_STATE.exists()):
         return SYSTEM_STATE
-    return _home(environ, "STATE") / _own_name(config)
+    return home_of(environ, "STATE") / _own_name(config)
 
 
 def _own_name(config: Path) -> str:
@@ -169,31 +170,39 @@ class Instance:
 
     @property
     def _note(self) -> Path:
-        return _home(os.environ, "STATE") / RUNNING / f"{_own_name(self.config)}.json"
+        return home_of(os.environ, "STATE") / RUNNING / f"{_own_name(self.config)}.json"
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the instance for as long as the block runs; raises `InstanceTaken` or `BadState`, nothing touched."""
+        descriptor = self.take_lock()
+        try:
+            yield
+        finally:
+            self.tidy()
+            os.ftruncate(descriptor, 0)
+            os.close(descriptor)
+
+    def take_lock(self) -> int:
+        """Holds the instance as long as the descriptor is open, here or where it goes; raises as `lock` does."""
         self.make_state()
         descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InstanceTaken(self._holder(os.pread(descriptor, 4096, 0))) from None
-            os.ftruncate(descriptor, 0)
-            os.pwrite(
-                descriptor, json.dumps({"pid": os.getpid(), "since": _now(), "config": str(self.config)}).encode(), 0
-            )
-            try:
-                yield
-            finally:
-                for place in (self.running_file, self._note, self.socket):
-                    with contextlib.suppress(OSError):
-                        place.unlink()
-                os.ftruncate(descriptor, 0)
-        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 4096, 0)
             os.close(descriptor)
+            raise InstanceTaken(self._holder(holder)) from None
+        os.ftruncate(descriptor, 0)
+        told = {"pid": os.getpid(), "since": _now(), "config": str(self.config)}
+        os.pwrite(descriptor, json.dumps(told).encode(), 0)
+        return descriptor
+
+    def tidy(self) -> None:
+        """Removes what tells others where this instance is reached."""
+        for place in (self.running_file, self._note, self.socket):
+            with contextlib.suppress(OSError):
+                place.unlink()
 
     def _holder(self, told: bytes) -> str:
         who, config = "by another process", self.config
@@ -206,11 +215,6 @@ class Instance:
             f"{config} is running already, {who} (state {self.state}); "
             "see it with: quarterdeck status, end it with: quarterdeck shutdown"
         )
-
-    def announced(self) -> int:
-        """The pid of the service that says it is reached now; 0 when none does."""
-        note = _read(self.running_file)
-        return note.pid if note else 0
 
     def held(self) -> bool:
         """Whether a process runs this instance, by its lock."""
@@ -247,9 +251,9 @@ class Instance:
             why = "" if isinstance(error, BadState) else f"the state folder {self.state} may not be made here"
             raise BadState(f"{why} ({error.strerror}); choose one with --state" if why else str(error)) from error
 
-    def announce(self, urls: Sequence[str]) -> None:
-        """Tells clients of this user where this instance is reached, now that it is."""
-        told = {"pid": os.getpid(), "since": _now(), "config": str(self.config), "state": str(self.state)}
+    def announce(self, urls: Sequence[str], pid: int | None = None) -> None:
+        """Tells clients of this user where this instance is reached. `pid` is whom to signal, else we."""
+        told = {"pid": pid or os.getpid(), "since": _now(), "config": str(self.config), "state": str(self.state)}
         text = json.dumps({**told, "socket": str(self.socket), "urls": list(urls)})
         _write(self.running_file, text)
         with contextlib.suppress(OSError):  # a home that cannot be written costs only the finding from elsewhere
@@ -266,31 +270,6 @@ def _write(place: Path, text: str) -> None:
 
 def _now() -> str:
     return datetime.fromtimestamp(Clock().now(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A service that answers on its socket."""
-
-    instance: Instance
-    pid: int
-    since: str
-    urls: tuple[str, ...]
-
-
-def running(environ: Mapping[str, str] = os.environ) -> list[Running]:
-    """All services of this user that answer now."""
-    folder = _home(environ, "STATE") / RUNNING
-    notes = [note for file in sorted(folder.glob("*.json")) if (note := _read(file))]
-    return [note for note in notes if answers(note.instance.socket)]
-
-
-def _read(file: Path) -> Running | None:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        told: dict[str, Any] = json.loads(file.read_text())
-        instance = Instance(Path(told["config"]), Path(told["state"]))
-        return Running(instance, int(told["pid"]), str(told["since"]), tuple(map(str, told["urls"])))
-    return None
 
 
 def answers(place: Path) -> bool:

@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     up = add("up", "service", "run the service, with its workers")
     up.add_argument("names", nargs="*", metavar="NAME", help="start only these and what they require")
     up.add_argument("-d", "--detach", action="store_true", help="leave the terminal; returns when the page answers")
-    up.add_argument("--in-process", action="store_true", help="everything in one process (so far the only way)")
+    up.add_argument("--in-process", action="store_true", help="without a keeper: workers end with the service")
     up.add_argument("--exit-when-done", action="store_true", help="leave when all workers have ended")
     up.add_argument("--echo", action="store_true", help="print what workers write, also without a terminal")
     up.add_argument("--no-auth", action="store_true", help="no sign-in on a loopback address: anybody here may operate")

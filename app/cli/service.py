@@ -13,11 +13,15 @@ from pathlib import Path
 from supervisor_core.clock import Clock
 from supervisor_core.config import ConfigError, load
 
+from ..running import announced
 from ..settings import Instance, UpOptions, answers, find_config
 from . import DONE, FAILED, UNSETTLED, USAGE, complain
 
 PATIENCE = 60.0
 """Seconds until a detached service must answer."""
+
+PAUSE = 0.05
+"""Seconds between two looks whether it does."""
 
 YES = ("1", "true", "yes", "on")
 
@@ -38,6 +42,7 @@ def options_of(options: argparse.Namespace) -> UpOptions:
         state=Path(options.state) if options.state else None,
         names=tuple(options.names),
         detach=options.detach,
+        in_process=options.in_process,
         echo=options.echo,
         exit_when_done=options.exit_when_done,
         no_auth=options.no_auth,
@@ -61,16 +66,13 @@ def _detached(told: UpOptions) -> int:
     instance.make_state()
     log = os.open(instance.service_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     before = os.fstat(log).st_size
-    watch, alive = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        os.close(watch)
         _run_detached(told, log)
-    os.close(alive)
     os.close(log)
-    return _await(instance, child, watch, before)
+    return _await(instance, child, before)
 
 
 def _run_detached(told: UpOptions, log: int) -> None:
@@ -90,22 +92,20 @@ def _run_detached(told: UpOptions, log: int) -> None:
         os._exit(status)
 
 
-def _await(instance: Instance, child: int, watch: int, before: int) -> int:
-    """Until the page answers or the child, whose end closes the pipe, is gone; says what the child said."""
+def _await(instance: Instance, child: int, before: int) -> int:
+    """Until the page answers or the child is gone; says what the child said."""
     clock = Clock()
     end = clock.now() + PATIENCE
-    try:
-        while clock.now() < end:
-            if select.select([watch], [], [], 0.05)[0]:
-                _, ended = os.waitpid(child, 0)
-                sys.stderr.write(_said(instance, before))
-                return os.waitstatus_to_exitcode(ended) or DONE
-            if instance.announced() == child and answers(instance.socket) and _ready(instance):
-                sys.stdout.write(_said(instance, before))
-                print(f"quarterdeck: running as pid {child}; its own log is {instance.service_log}")
-                return DONE
-    finally:
-        os.close(watch)
+    while clock.now() < end:
+        gone, ended = os.waitpid(child, os.WNOHANG)
+        if gone:
+            sys.stderr.write(_said(instance, before))
+            return os.waitstatus_to_exitcode(ended) or DONE
+        if announced(instance) == child and answers(instance.socket) and _ready(instance):
+            sys.stdout.write(_said(instance, before))
+            print(f"quarterdeck: running as pid {child}; its own log is {instance.service_log}")
+            return DONE
+        select.select([], [], [], PAUSE)
     return complain(f"pid {child} does not answer after {PATIENCE:g} s; see {instance.service_log}", UNSETTLED)
 
 

@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..settings import Instance, find_config, nearest_config, running, standing_config
+from ..running import running
+from ..settings import Instance, find_config, nearest_config, standing_config
 
 if TYPE_CHECKING:
     from ..client import Client, Target

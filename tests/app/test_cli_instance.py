@@ -12,6 +12,7 @@ import pytest
 
 from app.cli import main
 from app.cli.service import options_of
+from app.running import announced, running
 from app.settings import (
     SYSTEM_STATE,
     BadState,
@@ -21,7 +22,6 @@ from app.settings import (
     UpOptions,
     answers,
     find_config,
-    running,
     state_of,
 )
 from supervisor_core.config import ServiceSettings
@@ -138,8 +138,8 @@ def test_the_second_names_the_first_and_touches_nothing(home):
             pass
         assert f"is running already, as pid {os.getpid()} since {since} (state {home}/st); " in str(caught.value)
         assert {file.name: file.read_bytes() for file in instance.state.iterdir()} == before
-        assert (instance.held(), instance.announced()) == (True, os.getpid())
-    assert (instance.held(), instance.announced()) == (False, 0)
+        assert (instance.held(), announced(instance)) == (True, os.getpid())
+    assert (instance.held(), announced(instance)) == (False, 0)
     with instance.lock():
         assert instance.held()
 
@@ -168,7 +168,7 @@ with Instance(pathlib.Path({str(home / "quarterdeck.toml")!r}), pathlib.Path({st
 # ---------------------------------------------------------------- what is running
 
 
-def announced(home, name):
+def one_that_says_it_runs(home, name):
     """An instance that says it runs, and the socket where somebody answers."""
     instance = Instance(config(home / name), home / f"{name}.s")
     instance.make_state()
@@ -177,7 +177,7 @@ def announced(home, name):
 
 
 def test_clients_find_the_only_running_instance(home, capsys):
-    one = announced(home, "one")
+    one = one_that_says_it_runs(home, "one")
     assert running() == []  # nobody answers
     with FakeService(one.socket, [row("a")]):
         assert [(found.instance, found.pid) for found in running()] == [(one, os.getpid())]
@@ -188,7 +188,7 @@ def test_clients_find_the_only_running_instance(home, capsys):
 
 
 def test_several_running_instances_are_listed(home, capsys, monkeypatch):
-    one, two = announced(home, "one"), announced(home, "two")
+    one, two = one_that_says_it_runs(home, "one"), one_that_says_it_runs(home, "two")
     with FakeService(one.socket), FakeService(two.socket):
         assert main(["status"]) == 2
         told = capsys.readouterr().err.splitlines()
@@ -202,7 +202,7 @@ def test_several_running_instances_are_listed(home, capsys, monkeypatch):
 
 
 def test_the_nearest_config_is_not_replaced_by_another_that_runs(home, capsys, monkeypatch):
-    one = announced(home, "one")
+    one = one_that_says_it_runs(home, "one")
     config(home / "other")
     monkeypatch.chdir(home / "other")
     with FakeService(one.socket):
@@ -211,7 +211,7 @@ def test_the_nearest_config_is_not_replaced_by_another_that_runs(home, capsys, m
 
 
 def test_shutdown_returns_when_the_lock_is_free(home, capsys):
-    one = announced(home, "one")
+    one = one_that_says_it_runs(home, "one")
     with FakeService(one.socket) as service:
         service.answers["POST", "/api/v1/shutdown"] = 202, {"phase": "leaving"}
         with one.lock():
@@ -233,13 +233,21 @@ def test_shutdown_returns_when_the_lock_is_free(home, capsys):
 def test_the_options_of_up_and_their_variables(home, monkeypatch):
     file = config(home)
     told = argparse.Namespace(
-        config=None, state=None, names=["a"], detach=False, echo=True, exit_when_done=False, no_auth=True, listen=None
+        config=None,
+        state=None,
+        names=["a"],
+        detach=False,
+        echo=True,
+        in_process=True,
+        exit_when_done=False,
+        no_auth=True,
+        listen=None,
     )
     monkeypatch.setenv("QUARTERDECK_LISTEN", "127.0.0.1:1, unix:x")
     monkeypatch.setenv("QUARTERDECK_PORT", "tcp://10.0.0.1:7440")
     monkeypatch.setenv("QUARTERDECK_PLAIN_HTTP", "1")
     assert options_of(told) == UpOptions(
-        file, None, ("a",), False, True, False, True, ("127.0.0.1:1", "unix:x"), True
+        file, None, ("a",), False, True, True, False, True, ("127.0.0.1:1", "unix:x"), True
     )  # fmt: skip
     told.listen = ["127.0.0.1:2"]
     assert options_of(told).listen == ("127.0.0.1:2",)
@@ -270,7 +278,7 @@ def test_up_detached_returns_when_the_page_answers_and_down_when_it_is_gone(home
         assert answers(instance.socket)
         again = quarterdeck(home, "up", "-d")
         assert (again.returncode, again.stdout) == (2, "")
-        assert f"is running already, as pid {instance.announced()} since " in again.stderr
+        assert f"is running already, as pid {announced(instance)} since " in again.stderr
         assert quarterdeck(home, "restart", "a").stdout == "a: run 2 is ready\n"
     finally:
         down = quarterdeck(home, "down")

@@ -19,7 +19,8 @@ from pathlib import Path
 from app.server import serve
 from app.settings import UpOptions
 config, state, *rest = sys.argv[1:]
-sys.exit(serve(UpOptions(Path(config), state=Path(state), listen=("127.0.0.1:0",), exit_when_done="done" in rest)))
+told = {"exit_when_done": "done" in rest, "in_process": "alone" in rest}
+sys.exit(serve(UpOptions(Path(config), state=Path(state), listen=("127.0.0.1:0",), **told)))
 """
 
 CONFIG = """
@@ -161,13 +162,13 @@ def test_exit_when_done_tells_that_one_failed(tmp_path: Path, started: list[Serv
 
 
 def test_a_killed_service_leaves_no_second_copies(tmp_path: Path, started: list[Service]) -> None:
-    first = Service(tmp_path, CONFIG.format(stop_timeout=0.5))
+    first = Service(tmp_path, CONFIG.format(stop_timeout=0.5), "alone")
     started.append(first)
     left = [first.pid_of("quick"), first.pid_of("stubborn")]
     first.process.kill()
     first.process.wait()
     try:
-        second = Service(tmp_path, CONFIG.format(stop_timeout=0.5))
+        second = Service(tmp_path, CONFIG.format(stop_timeout=0.5), "alone")
         assert second.end() == 2
         said = "".join(second.lines)
         assert "quick, stubborn" in said
@@ -201,7 +202,7 @@ def test_a_job_that_ends_well_at_once_is_done(tmp_path: Path, started: list[Serv
 
 
 def test_a_repeat_by_its_key_is_answered_as_before(tmp_path: Path, started: list[Service]) -> None:
-    service = Service(tmp_path, CONFIG.format(stop_timeout=0.5))
+    service = Service(tmp_path, CONFIG.format(stop_timeout=0.5), "alone")
     started.append(service)
     service.pid_of("quick")
     with service.client() as client:
@@ -215,7 +216,7 @@ def test_a_repeat_by_its_key_is_answered_as_before(tmp_path: Path, started: list
 
 
 def test_a_state_folder_in_use_names_the_config_that_uses_it(tmp_path: Path, started: list[Service]) -> None:
-    service = Service(tmp_path, CONFIG.format(stop_timeout=0.5))
+    service = Service(tmp_path, CONFIG.format(stop_timeout=0.5), "alone")
     started.append(service)
     other = tmp_path / "other.toml"
     with pytest.raises(InstanceTaken, match=r"in use by .*/quarterdeck\.toml \(as pid"):

@@ -1,0 +1,206 @@
+"""What the service stands on: who owns the processes and their output, and what is known of them when it comes.
+
+`InProcess` is this process itself, with which the workers end. `Kept` is a keeper: it started this process, holds the
+instance, and goes on with everything when this process dies; then there is another one like it, which asks it what is.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from supervisor_core.adopting import adoption
+from supervisor_core.children import Spawner
+from supervisor_core.children.local import LocalSpawner
+from supervisor_core.children.segments import SegmentStore
+from supervisor_core.config import Config
+from supervisor_core.keeper.client import KeptSpawner
+from supervisor_core.keeper.logs import KeptLogs
+from supervisor_core.keeper.orders import CHANNEL, Orders, command, start
+from supervisor_core.keeper.policies import tell_policies
+from supervisor_core.logs import LogSink
+from supervisor_core.messages import Add
+from supervisor_core.model import WorkerSpec
+
+from .settings import Instance
+
+Now = Callable[[], float]
+Told = Callable[[str, str, OSError | None], None]
+
+
+class Ground(Protocol):
+    """Made before the loop; used in it, in the order of the methods."""
+
+    @property
+    def spawner(self) -> Spawner: ...
+
+    @property
+    def store(self) -> LogSink: ...
+
+    @property
+    def pid(self) -> int:
+        """Whom a signal for the service is for."""
+        ...
+
+    async def begin(self, specs: Iterable[WorkerSpec]) -> Iterable[Add]:
+        """Gives the orders with which the supervisor begins."""
+        ...
+
+    def came(self) -> None:
+        """The service is up and doing."""
+        ...
+
+    def leaving(self) -> None:
+        """The service has been told to leave: it is not to be started again."""
+        ...
+
+    async def end(self) -> None:
+        """Lets go of processes and logs, of the first after the last bytes."""
+        ...
+
+    def hang_up(self, status: int) -> None:
+        """The very last word."""
+        ...
+
+
+class InProcess:
+    """Everything here. `troubled` hears of output that cannot be stored."""
+
+    def __init__(self, config: Config, instance: Instance, now: Now, troubled: Told) -> None:
+        limits = config.logs
+        self.store = SegmentStore(
+            instance.logs, now=now, max_total=limits.max_total, policy=limits.each, copy=True,
+            own={spec.name: spec.logs for spec in config.workers},
+        )  # fmt: skip
+        self.store.on_trouble = troubled
+        self.spawner = LocalSpawner(self.store, subreaper=True, instance=instance.mark)
+
+    @property
+    def pid(self) -> int:
+        return os.getpid()
+
+    async def begin(self, specs: Iterable[WorkerSpec]) -> Iterable[Add]:
+        return [Add(spec, by="config") for spec in specs]
+
+    def came(self) -> None:
+        pass
+
+    def leaving(self) -> None:
+        pass
+
+    async def end(self) -> None:
+        await self.spawner.aclose()
+        self.store.close()
+
+    def hang_up(self, status: int) -> None:
+        pass
+
+
+class Kept:
+    """A keeper at the other end of `channel`. `fresh`: the service has just been started, not this process alone.
+
+    `troubled` hears of output that cannot be stored, `on_trouble` of a state folder that cannot be written, and of "".
+    """
+
+    def __init__(self, instance: Instance, channel: socket.socket, now: Now, troubled: Told) -> None:
+        self._instance, self._now, self._troubled = instance, now, troubled
+        self.spawner = KeptSpawner(channel, instance.mark, self._revive)
+        self.store = KeptLogs(instance.logs, self.spawner.send)
+        self.spawner.on_message = self._take
+        self.fresh = True
+        self.on_trouble: Callable[[str], None] = lambda _: None
+
+    @property
+    def pid(self) -> int:
+        return self.spawner.keeper
+
+    async def greet(self) -> Mapping[str, Any]:
+        """What this process's predecessor left; nothing when there was none."""
+        self._loop = asyncio.get_running_loop()
+        left = await self.spawner.greet()
+        self.fresh = "came" not in left
+        return left
+
+    async def connect(self, config: Config) -> None:
+        own = {spec.name: spec.logs for spec in config.workers}
+        await self.spawner.connect(tell_policies(config.logs.max_total, config.logs.each, own))
+        policies = {spec.name: spec.logs for spec in config.workers}
+        self.store.maintain(lambda worker: policies.get(worker, config.logs.each), self._swap)
+
+    async def begin(self, specs: Iterable[WorkerSpec]) -> Iterable[Add]:
+        notes, live = self.spawner.notes(), self.spawner.live()
+        return adoption(specs, notes, live, self._now(), fresh=self.fresh).adds
+
+    def came(self) -> None:
+        self.spawner.came()
+        self.spawner.keep("came", self._now())
+
+    def leaving(self) -> None:
+        self.spawner.send({"t": "leave"})
+
+    async def end(self) -> None:
+        await self.spawner.aclose()
+        await asyncio.to_thread(self.store.close)  # what compresses may be waiting for an answer
+
+    def hang_up(self, status: int) -> None:
+        self._instance.tidy()
+        self.spawner.hang_up(status)
+
+    def _swap(self, worker: str, stream: str, base: int, new: str) -> bool:
+        """From the thread that compresses: asks the keeper, and waits."""
+        swap = self.spawner.ask({"t": "swap", "worker": worker, "stream": stream, "base": base, "new": new})
+        return bool(asyncio.run_coroutine_threadsafe(swap, self._loop).result()["done"])
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        match message.get("t"):
+            case "moved":
+                self.store.moved(message["worker"])
+            case "stream":
+                number = message["errno"]
+                error = OSError(number, os.strerror(number)) if number else None
+                self._troubled(message["worker"], message["stream"], error)
+            case "ready":
+                self.store.reconnected()
+            case "trouble" | "calm":
+                self.on_trouble(message.get("about", ""))
+
+    def _revive(self) -> socket.socket:
+        """Another keeper in the place of the one that has died."""
+        return start(orders_of(self._instance, pid=os.getpid(), awaits=True, adopted=True))
+
+
+def orders_of(instance: Instance, **more: Any) -> Orders:
+    """What a keeper of this instance is told: its service is what runs now, as it was started."""
+    service = (sys.executable, *sys.orig_argv[1:], "--state", str(instance.state))
+    return Orders(str(instance.state), instance.mark, service, **more)
+
+
+def own_keeper() -> socket.socket | None:
+    """The channel to the keeper that started this process; None when none did. To be asked once."""
+    number = os.environ.pop(CHANNEL, "")  # no worker's business
+    if not number:
+        return None
+    channel = socket.socket(fileno=int(number))
+    channel.set_inheritable(False)
+    return channel
+
+
+def become_kept(instance: Instance) -> socket.socket:
+    """This process becomes the keeper, and a fork of it, which is all that returns, its first service.
+
+    So the keeper has the pid that was started, and whoever waits for that waits for all of it. Holds the instance.
+    """
+    lock = instance.take_lock()
+    ours, theirs = socket.socketpair()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        arguments = command(sys.executable, orders_of(instance, lock=lock, pid=child, channel=theirs.fileno()))
+        os.execv(arguments[0], arguments)  # noqa: S606 - our own program
+    os.setsid()
+    os.close(lock)
+    theirs.close()
+    return ours
