@@ -53,6 +53,8 @@ def read_text(path: str | Path) -> str:
         _check_writers(about)
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read(LARGEST + 1)
+        if _changed(about, os.fstat(descriptor)):
+            raise BadFile("was changed while it was read; try again")
     except OSError as error:
         raise BadFile(_why_unreadable(error)) from error
     finally:
@@ -64,6 +66,11 @@ def read_text(path: str | Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadFile(f"is not UTF-8 (byte {error.start + 1}); save it as UTF-8", line) from error
+
+
+def _changed(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether somebody wrote to a file in place; one that was put in its place is not seen, and read whole."""
+    return (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
 
 
 def _why_unreadable(error: OSError) -> str:

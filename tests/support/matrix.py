@@ -55,11 +55,13 @@ ROWS: Mapping[int, str] = {
     52: "the wall clock jumps",
     53: "the service stands still for a while",
     54: "limit of descriptors reached",
+    59: "config replaced while it is read, huge, a loop, anybody's",
     60: "a second instance, racing starts",
     61: "stale socket, socket swept away",
     62: "state folder from another machine",
     63: "signals, also during the start; a closed terminal",
     64: "shutdown with open streams, a slow download, a stuck request",
+    65: "ten thousand changes a second",
     78: "many ranges, overlapping ones, negative ones",
 }
 
