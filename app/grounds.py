@@ -8,10 +8,9 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from supervisor_core.adopting import adoption
 from supervisor_core.children import Spawner
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.children.segments import SegmentStore
@@ -21,8 +20,6 @@ from supervisor_core.keeper.logs import KeptLogs
 from supervisor_core.keeper.orders import CHANNEL, Orders, command, start
 from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import LogSink
-from supervisor_core.messages import Add
-from supervisor_core.model import WorkerSpec
 
 from .settings import Instance
 
@@ -44,8 +41,9 @@ class Ground(Protocol):
         """Whom a signal for the service is for."""
         ...
 
-    async def begin(self, specs: Iterable[WorkerSpec]) -> Iterable[Add]:
-        """Gives the orders with which the supervisor begins."""
+    @property
+    def fresh(self) -> bool:
+        """Whether the service has just been started, and not this process alone in the place of one that has died."""
         ...
 
     def came(self) -> None:
@@ -68,6 +66,8 @@ class Ground(Protocol):
 class InProcess:
     """Everything here. `troubled` hears of output that cannot be stored."""
 
+    fresh = True
+
     def __init__(self, config: Config, instance: Instance, now: Now, troubled: Told) -> None:
         limits = config.logs
         self.store = SegmentStore(
@@ -80,9 +80,6 @@ class InProcess:
     @property
     def pid(self) -> int:
         return os.getpid()
-
-    async def begin(self, specs: Iterable[WorkerSpec]) -> Iterable[Add]:
-        return [Add(spec, by="config") for spec in specs]
 
     def came(self) -> None:
         pass
@@ -99,7 +96,7 @@ class InProcess:
 
 
 class Kept:
-    """A keeper at the other end of `channel`. `fresh`: the service has just been started, not this process alone.
+    """A keeper at the other end of `channel`.
 
     `troubled` hears of output that cannot be stored, `on_trouble` of a state folder that cannot be written, and of "".
     """
@@ -128,10 +125,6 @@ class Kept:
         await self.spawner.connect(tell_policies(config.logs.max_total, config.logs.each, own))
         policies = {spec.name: spec.logs for spec in config.workers}
         self.store.maintain(lambda worker: policies.get(worker, config.logs.each), self._swap)
-
-    async def begin(self, specs: Iterable[WorkerSpec]) -> Iterable[Add]:
-        notes, live = self.spawner.notes(), self.spawner.live()
-        return adoption(specs, notes, live, self._now(), fresh=self.fresh).adds
 
     def came(self) -> None:
         self.spawner.came()

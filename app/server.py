@@ -152,8 +152,7 @@ class _Service:
 
     async def run(self, listeners: Sequence[socket.socket]) -> int:
         self._listen_to_signals()
-        for order in await self.ground.begin(self.specs):
-            self.supervisor.tell(order)
+        self.supervisor.adopt(self.specs, fresh=self.ground.fresh)
         running = asyncio.create_task(self.supervisor.run(), name="supervisor")
         await asyncio.sleep(0)
         await self.supervisor.launched()  # an import beside them takes turns with each start: both come later
