@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[2]
-MODES = {"in-process": ("--in-process",)}
+MODES = {"in-process": ("--in-process",), "kept": ()}
 """What `up` is told so that it runs in that way."""
 
 ZOO = str(ROOT / "tests" / "support" / "zoo.py")
