@@ -41,6 +41,8 @@ ROWS: Mapping[int, str] = {
     29: "coroutine raises anything",
     30: "coroutine blocks the loop",
     31: "coroutine swallows cancellation",
+    32: "manager killed, again and again, under load",
+    33: "keeper killed",
     40: "older version, newer state",
     41: "log disk full or out of inodes",
     42: "state disk full",
