@@ -22,7 +22,6 @@ from .wire import VERSION, Message
 
 PATIENCE = 5.0
 """Seconds that `aclose` waits for what it killed."""
-
 ANSWER = 30.0
 """Seconds for a keeper to say that it is there."""
 
@@ -44,7 +43,7 @@ class KeptSpawner:
         self.keeper = 0
         """Its pid."""
         self.on_message: Callable[[Message], None] = lambda _: None
-        """Gets what is not about runs: `moved`, `swapped`, `trouble`, `calm`, and `ready` from each new keeper."""
+        """Gets what is not about runs, and `ready` from each new keeper."""
         self._channel: socket.socket | None = channel
         self._logs: Mapping[str, Any] = {}
         self._greeted: asyncio.Future[dict[str, Any]] | None = None
@@ -60,7 +59,7 @@ class KeptSpawner:
         self._over = False
         self._upgrading: asyncio.Future[str] | None = None
         self._told: set[Key] = set()
-        self._pauses, self._dialled = Pauses(), 0.0
+        self._pauses, self._dialled, self._is_up = Pauses(), 0.0, False
 
     async def greet(self) -> Mapping[str, Any]:
         """Gives what this service's predecessor left with the keeper. Raises `SupervisorError` when none answers."""
@@ -257,6 +256,7 @@ class KeptSpawner:
         """All runs that this keeper knows were told. A later one is told what its predecessor may not have heard."""
         assert self._ready is not None
         self._upgraded("")
+        self._is_up = True
         if self._ready.done():
             for worker, data in self._notes.items():
                 self.note(worker, data)
@@ -282,7 +282,8 @@ class KeptSpawner:
         self.keeper = 0
         assert self._loop is not None
         lived, self._dialled = self._loop.time() - self._dialled, self._loop.time()
-        self._loop.call_later(self._pauses.after(lived), self._replace)
+        self._loop.call_later(self._pauses.after(lived, was_up=self._is_up), self._replace)
+        self._is_up = False
 
     def _replace(self) -> None:
         try:

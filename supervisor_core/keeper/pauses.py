@@ -3,6 +3,9 @@
 SHORTEST, LONGEST = 0.1, 5.0
 """Seconds of the second pause (the first is none), and of the longest; each is twice the one before."""
 
+SHORT = 0.4
+"""Seconds of the longest pause for one that had come up: who kills it again and again does not keep it away."""
+
 STEADY = 60.0
 """Seconds of life after which a death counts as the first one."""
 
@@ -11,8 +14,8 @@ class Pauses:
     def __init__(self) -> None:
         self._next = 0.0
 
-    def after(self, lived: float, longest: float = LONGEST) -> float:
+    def after(self, lived: float, *, was_up: bool) -> float:
         """The pause after a life of so many seconds."""
-        pause = 0.0 if lived > STEADY else min(self._next, longest)
+        pause = 0.0 if lived > STEADY else min(self._next, SHORT if was_up else LONGEST)
         self._next = max(SHORTEST, 2 * pause)
         return pause

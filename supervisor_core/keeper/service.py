@@ -16,11 +16,8 @@ from ..failing import point
 from .foreign import how_it_ended
 from .loop import Loop
 from .orders import CHANNEL
-from .pauses import LONGEST, Pauses
+from .pauses import Pauses
 from .wire import Broken, Message, Wire
-
-LONG = 0.4
-"""Seconds of the longest pause for one that had come up: who kills it again and again does not keep it away."""
 
 PATIENCE = 5.0
 """Seconds for a service to take what it was told, before the keeper executes itself anew."""
@@ -86,7 +83,7 @@ class Service:
     def start_again(self) -> None:
         """Starts it after a pause that grows with each death that comes soon."""
         lived = self._loop.time() - self._born
-        self._again = self._loop.call_later(self._pauses.after(lived, LONG if self._was_up else LONGEST), self.start)
+        self._again = self._loop.call_later(self._pauses.after(lived, was_up=self._was_up), self.start)
 
     def give_up(self) -> None:
         """Does not start it again."""
