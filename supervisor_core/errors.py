@@ -41,6 +41,12 @@ class CannotStart(SupervisorError):
         self.permanent = permanent
 
 
+class NothingToAttachTo(SupervisorError):
+    """A run that was to be taken over was never begun."""
+
+    code = "never_began"
+
+
 class CommandError(SupervisorError):
     """A command ended with a failure: `returncode` is its exit status, -N for signal N, None if it never started."""
 

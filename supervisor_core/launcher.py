@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .errors import CannotStart
 from .flag import post
-from .messages import Action, Interrupt, KillRun, Launch, SendSignal
+from .messages import Action, Attach, Interrupt, KillRun, Launch, SendSignal
 from .model import WorkerSpec
 from .process import Process
 from .runs import Run, exit_of
@@ -79,15 +79,16 @@ class Launcher:
             self._turning = False
             for _ in range(min(SLICE, len(self._actions))):
                 self._perform(self._actions.popleft())
-        self._supervisor.settle_words()
+        self._supervisor.narrator.flush()
+        self._supervisor.nursery.prune()
         with self._lock:
             if self._actions:
                 self.enqueue(())
             self._arm()
 
     def _perform(self, action: Action) -> None:
-        if isinstance(action, Launch):
-            self._launch(action)
+        if isinstance(action, Launch | Attach):
+            self._begin(action)
             return
         run = self._runs.get(action.name)
         if run is None or run.number != action.run:
@@ -101,22 +102,28 @@ class Launcher:
             case SendSignal(signal=signal, tree=tree):
                 run.signal(signal, tree)
 
-    def _launch(self, action: Launch) -> None:
+    def _begin(self, action: Launch | Attach) -> None:
         assert self._loop is not None
+        attached = isinstance(action, Attach)
         process = Process(self._supervisor, self._supervisor.worker(action.spec), action.run)
         run = self._runs[action.name] = Run(process, self._supervisor.run_over)
         try:
-            run.start(self._work(action.spec, process), self._loop, self._variables)
+            run.start(self._work(action.spec, process, attached), self._loop, self._variables, attached=attached)
         except Exception as error:  # no thread to be had, or no spawner
             refusal = CannotStart(f"cannot start it: {error}", permanent=False)
             self._supervisor.run_over(run, exit_of(action.run, None, refusal), refusal)
 
-    def _work(self, spec: WorkerSpec, process: Process) -> Work:
+    def _work(self, spec: WorkerSpec, process: Process, attached: bool) -> Work:
         if spec.program is None:
             return process.worker.work
-        from .program import program  # here because most embedding programs run no processes
+        spawner = self._supervisor.spawner
+        if attached:
+            from .program import going_on  # here because most embedding programs run no processes
 
-        return program(spec, self._supervisor.spawner)
+            return going_on(spec, spawner)
+        from .program import program
+
+        return program(spec, spawner)
 
     def _arm(self) -> None:
         due = None if self._left else self._supervisor.next_due()

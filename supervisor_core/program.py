@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from .children import Child, Ended, LaunchRequest, Spawner, make_tag
 from .environment import environment_of
-from .errors import SupervisorError
+from .errors import NothingToAttachTo, SupervisorError
 from .messages import LeaderExited, Spawned
-from .model import Exit, WorkerSpec
+from .model import Exit, State, Status, WorkerSpec
 from .process import Process
 
 OUTPUT_PATIENCE = 2.0
@@ -28,7 +29,10 @@ def signal_number(name: str) -> int:
         raise SupervisorError(f"no signal is named {name!r}; names are like TERM, HUP, USR1") from None
 
 
-def program(spec: WorkerSpec, spawner: Spawner) -> Callable[[Process], Awaitable[Ended]]:
+Work = Callable[[Process], Awaitable[Ended]]
+
+
+def program(spec: WorkerSpec, spawner: Spawner) -> Work:
     """Gives the work that runs `spec.program` through `spawner`; it returns how the main process ended."""
 
     async def work(p: Process) -> Ended:
@@ -57,20 +61,42 @@ def program(spec: WorkerSpec, spawner: Spawner) -> Callable[[Process], Awaitable
     return work
 
 
+def going_on(spec: WorkerSpec, spawner: Spawner) -> Work:
+    """Gives the work that takes over a run of an earlier supervisor, alive or ended meanwhile; it returns the same.
+
+    It raises `NothingToAttachTo` for a run that was only intended.
+    """
+
+    async def work(p: Process) -> Ended:
+        status, child = p.supervisor.status(spec.name), spawner.attach(spec.name, p.run)
+        if child is not None:
+            return await _Running(spec, p, child, status).until_empty()
+        if status is None or status.pid is None:
+            raise NothingToAttachTo(f"{spec.name}: run {p.run} was never begun")
+        return Ended(reason="unknown: whoever kept its process knows nothing of it any more")
+
+    return work
+
+
 class _Running:
     """One live run of a program."""
 
-    def __init__(self, spec: WorkerSpec, p: Process, child: Child) -> None:
+    def __init__(self, spec: WorkerSpec, p: Process, child: Child, found: Status | None = None) -> None:
+        """`found` is the status in which a run was that an earlier supervisor began."""
         assert spec.program is not None
         self._spec, self._program, self._p, self._child = spec, spec.program, p, child
         self._leader: Exit | None = None
+        self._known_headless = found is not None and found.leader_gone is not None
+        up = 0.0 if found is None else max(0.0, p.supervisor.clock.now() - found.since)
+        self._start_left = max(0.0, self._program.start_seconds - up)
+        self._awaits_start = not spec.ready_probe and (found is None or found.state is State.STARTING)
 
     async def until_empty(self) -> Ended:
         child, loop = self._child, asyncio.get_running_loop()
         self._p.report(Spawned(self._spec.name, self._p.run, child.pid))
         self._p.on_signal(self._send)
         child.leader_exited.add_done_callback(self._leader_exited)
-        ready = None if self._spec.ready_probe else loop.call_later(self._program.start_seconds, self._stayed_up)
+        ready = loop.call_later(self._start_left, self._stayed_up) if self._awaits_start else None
         stopping = loop.create_task(self._stop_when_asked(), name=f"stop {self._spec.name}")
         try:
             await self._until_exited()
@@ -81,7 +107,7 @@ class _Running:
             if ready is not None:
                 ready.cancel()
         ended = child.exited.result()
-        return ended if ended.code == 0 else Ended(ended.code, ended.signal, str(ended))
+        return ended if ended.code == 0 else replace(ended, reason=str(ended))
 
     async def _until_exited(self) -> None:
         """Waits whatever comes; a cancellation is the order to kill."""
@@ -117,9 +143,10 @@ class _Running:
         if self._child.exited.done() or fact.cancelled():
             return
         ended, run = fact.result(), self._p.run
-        self._leader = Exit(run, code=ended.code, signal=ended.signal, reason="" if ended.code == 0 else str(ended))
+        reason = "" if ended.code == 0 else str(ended)
+        self._leader = Exit(run, code=ended.code, signal=ended.signal, reason=reason, at=ended.at or 0.0)
         left = self._tell_left()
-        if left and not self._p.shutting_down:
+        if left and not self._p.shutting_down and not self._known_headless:
             then = "ending what it left"
             if self._spec.daemon:  # after a failure it depends on whether it was up
                 then = "what it left goes on" if ended.code in self._spec.restart.success_exit_codes else "it left"

@@ -11,8 +11,9 @@ from typing import Any
 
 from .calling import is_async, start_thread
 from .children import Ended
-from .errors import CannotStart, CommandError
+from .errors import CannotStart, CommandError, NothingToAttachTo
 from .flag import post
+from .messages import Exited, NeverBegan, Report
 from .model import Exit
 from .process import Process
 from .worker import Work
@@ -35,9 +36,20 @@ class Run:
         self._over = over
         self._task: asyncio.Task[tuple[Any, BaseException | None]] | None = None
         self._killed = False
+        self._unborn = False
 
-    def start(self, work: Work, loop: asyncio.AbstractEventLoop, variables: Variables) -> None:
-        """Starts the work; `variables` is the context that it gets a copy of. Raises when there is no thread."""
+    def start(
+        self, work: Work, loop: asyncio.AbstractEventLoop, variables: Variables, *, attached: bool = False
+    ) -> None:
+        """Starts the work; `variables` is the context that it gets a copy of. Raises when there is no thread.
+
+        `attached`: its process lives already, so that a kill must not prevent the first step of the work.
+        """
+        if attached:
+            self._unborn, inner = True, work
+            work = lambda process: self._attach(inner, process)  # noqa: E731
+            self._start_task(work, loop, variables)
+            return
         if is_async(work):
             self._start_task(work, loop, variables)
         else:
@@ -50,8 +62,15 @@ class Run:
         """Cancels the task. A thread cannot be cancelled: it stays until it sees the signal."""
         self._killed = True
         self.interrupt()
-        if self._task is not None:
+        if self._task is not None and not self._unborn:
             self._task.cancel()
+
+    async def _attach(self, work: Work, process: Process) -> Any:
+        self._unborn = False
+        task = asyncio.current_task()
+        if self._killed and task is not None:
+            task.cancel()  # takes effect where the work waits first: by then it has attached
+        return await work(process)
 
     def signal(self, name: str, tree: bool) -> None:
         self.process._signal(name, tree)
@@ -59,7 +78,7 @@ class Run:
     def _start_task(self, work: Work, loop: asyncio.AbstractEventLoop, variables: Variables) -> None:
         self._task = loop.create_task(_guarded(work, self.process), name=self.name, context=variables.copy())
         self._task.add_done_callback(self._task_done)
-        if self._killed:
+        if self._killed and not self._unborn:
             self._task.cancel()
 
     def _go_on(self, made: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop, variables: Variables) -> None:
@@ -98,11 +117,18 @@ async def _guarded(work: Work, process: Process) -> tuple[Any, BaseException | N
         return None, error
 
 
+def report_of(run: Run, exit: Exit, error: BaseException | None) -> Report:
+    """What is told of a run that is over: how it ended, or that there was none to attach to."""
+    if isinstance(error, NothingToAttachTo):
+        return NeverBegan(run.name, run.number)
+    return Exited(run.name, run.number, exit)
+
+
 def exit_of(run: int, result: Any, error: BaseException | None) -> Exit:
     """What a work's result or exception means as an exit status; the machine adds when and by whom."""
     match error:
         case None if isinstance(result, Ended):
-            return Exit(run, code=result.code, signal=result.signal, reason=result.reason)
+            return Exit(run, code=result.code, signal=result.signal, reason=result.reason, at=result.at or 0.0)
         case None:
             return Exit(run, code=0)
         case CannotStart():

@@ -10,11 +10,12 @@ import asyncio
 import random
 import threading
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .clock import Clock
 from .context import Context
-from .errors import Refused, WorkerError
+from .errors import NothingToAttachTo, Refused, WorkerError
 from .flag import Flag
 from .journal import Journal
 from .launcher import Launcher
@@ -25,7 +26,6 @@ from .messages import (
     Begin,
     Changed,
     Event,
-    Exited,
     Input,
     Order,
     Outcome,
@@ -39,7 +39,8 @@ from .messages import (
 from .model import REST, Exit, Phase, State, Status, WorkerSpec
 from .narrator import Logger, Narrator, words_of
 from .nursery import Nursery
-from .runs import Run
+from .recollection import Recollection
+from .runs import Run, report_of
 from .worker import Work, Worker
 
 if TYPE_CHECKING:
@@ -74,12 +75,13 @@ class Supervisor:
         self.journal = Journal(int(self.clock.now() * 1000), self.clock.now)
         self._machine = Machine(stay=stay, jitter=lambda: random.uniform(-1.0, 1.0))  # noqa: S311
         self.narrator = Narrator(self, logger)
-        self._nursery = Nursery(self)
+        self.nursery = Nursery(self)
         self._launcher = Launcher(self)
         self._spawner = spawner
         self._owns_spawner = spawner is None
         self._workers: dict[str, Worker] = {}
         self._errors: deque[WorkerError] = deque(maxlen=KEPT_ERRORS)
+        self._recollection = Recollection(self._machine)
         self._ending: tuple[Exit, BaseException | None] | None = None
         self._began = False
         self._over = Flag()
@@ -152,10 +154,15 @@ class Supervisor:
             worker._supervisor, worker._gone = self, False
         return worker
 
+    def adopt(self, specs: Iterable[WorkerSpec], *, fresh: bool = False) -> None:
+        """Adds workers before `run`, each from where an earlier supervisor left it (see `recollection.py`)."""
+        with self.lock:
+            self._recollection.adopt(self, specs, fresh=fresh)
+
     def supervise_child(self, parent: str, work: Work) -> Worker:
         """Adds a worker named `PARENT[N]`, N counted per parent; see `Process.go`."""
         with self.lock:
-            return self._nursery.add(parent, work)
+            return self.nursery.add(parent, work)
 
     def shutdown(self) -> None:
         """Leaves in order: a worker is signalled when no running worker requires it. More than once does nothing."""
@@ -215,6 +222,7 @@ class Supervisor:
     def _decide(self, given: Input) -> Outcome:
         now = self.clock.now()
         outcome = self._machine.handle(given, now)
+        self._recollection.take(outcome.touched)
         for event in outcome.events:
             self._take(event, now)
         if outcome.events or outcome.actions:
@@ -237,7 +245,7 @@ class Supervisor:
                 elif status.state is State.FAILED and self._ending is not None and worker._stuck_run != status.run:
                     self._record(worker, words_of(self._ending[0]), self._ending[1])
                 if status.state in REST:
-                    self._nursery.ended(status.name)
+                    self.nursery.ended(status.name)
                 self.narrator.changed(event, now)
                 worker._take(status)
             case PhaseChanged(phase=Phase.RUNNING):  # those that are blocked were so before, without an event now
@@ -245,7 +253,7 @@ class Supervisor:
                     if status.state is State.BLOCKED:
                         self.narrator.blocked(status, now)
             case Removed(name=name):
-                self._nursery.removed(name)
+                self.nursery.removed(name)
                 if name in self._workers:
                     self._workers.pop(name)._removed()
 
@@ -269,10 +277,11 @@ class Supervisor:
         with self.lock:
             self._launcher.forget(run)
             self._ending = (exit, error)
-            self._decide(Exited(run.name, run.number, exit))
+            self._decide(report_of(run, exit, error))
             self._ending = None
             status = self.status(run.name)
-            self.narrator.ended(run.name, exit, error, status)
+            if not isinstance(error, NothingToAttachTo):
+                self.narrator.ended(run.name, exit, error, status)
         self.narrator.flush()
 
     def next_due(self) -> float | None:
@@ -288,8 +297,3 @@ class Supervisor:
             if deadline is not None and deadline <= now:
                 self._decide(Tick())
             self.narrator.late(now)
-
-    def settle_words(self) -> None:
-        """Writes the lines that decisions led to, and lets go of children that ended long ago."""
-        self.narrator.flush()
-        self._nursery.prune()
