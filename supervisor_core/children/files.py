@@ -67,6 +67,7 @@ class StreamFiles:
     def gone(self, base: int) -> None:
         """The oldest segments, up to this one, are about to be deleted, or were."""
         self.bases = tuple(other for other in self.bases if other > base)
+        self.open_line = 0, None  # it may have been there
         self.forget(base)
         self._has_changed()
 
