@@ -109,6 +109,8 @@ def reason(row: Row, now: float) -> str:
         words.append("killed, and still there")
     if row.get("leader_gone") is not None:
         words.append(f"main gone, {row['leader_gone']} left")
+    if row.get("outdated"):
+        words.append("started with an older config")
     deadline = _moment(row.get("deadline"))
     if row["state"] == "backoff" and deadline is not None:
         words.append(f"next try in {age(max(0.0, deadline - now))}")

@@ -86,6 +86,7 @@ def status_of(now: Status, version: str, time: float) -> Json:
         "stuck": now.stuck,
         "removing": now.removing,
         "leader_gone": now.leader_gone,
+        "outdated": now.outdated,
         "origin": spec.origin,
         "enabled": True,
         "log": {"key": log_key(time)},

@@ -104,7 +104,9 @@ def describe(status: Json, now: float) -> Words:
             return words("warn", "unhealthy", gone)
         case "running":
             ready = status.get("ready", True)
-            return words("ok", "running", gone) if ready else words("move", "running", "not ready")
+            old = "started with an older config" if status.get("outdated") else ""
+            detail = ", ".join(part for part in (gone, old) if part)
+            return words("ok", "running", detail) if ready else words("move", "running", "not ready")
         case "backoff":
             most = status.get("max_restarts")
             tries = f"{status.get('failures', 0)}/{most}" if most else f"{status.get('failures', 0)}"

@@ -11,7 +11,7 @@
  *   since: string, deadline?: string | null, version: string, blocked_on: {worker: string, condition: string, why: string}[],
  *   waiting_for: string[], failures: number, restarts: number, last_exit: LastExit | null,
  *   requires: {worker: string, condition: string}[], dependents: string[], ready: boolean, restarting: string | null,
- *   leader_gone?: number | null, enabled?: boolean, stuck?: boolean, max_restarts?: number, labels?: Record<string, string>, links?: Record<string, string>}} Status
+ *   leader_gone?: number | null, outdated?: boolean, enabled?: boolean, stuck?: boolean, max_restarts?: number, labels?: Record<string, string>, links?: Record<string, string>}} Status
  */
 /** @typedef {{run?: number, code: number | null, signal: number | string | null, reason: string, at: string, by: string}} LastExit */
 /** @typedef {{family: string, shape: string, word: string, detail: string, action: string, label: string, stoppable: boolean}} Words */
@@ -82,7 +82,8 @@ export function describe(status, now) {
     case "running":
       if (!wanted && held) return words("move", "running", `stops after ${held}`);
       if (status.health === "unhealthy") return words("warn", "unhealthy", gone);
-      return status.ready ?? true ? words("ok", "running", gone) : words("move", "running", "not ready");
+      if (!(status.ready ?? true)) return words("move", "running", "not ready");
+      return words("ok", "running", [gone, status.outdated ? "started with an older config" : ""].filter(Boolean).join(", "));
     case "backoff": {
       const tries = status.max_restarts ? `${status.failures ?? 0}/${status.max_restarts}` : `${status.failures ?? 0}`;
       return words("warn", `retry ${tries} in ${left} s`, last, ["start", "Retry now"]);

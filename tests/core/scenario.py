@@ -11,6 +11,9 @@
     db leader exits 0 left 2
     db#1 ready                                      the same about run 1, whichever is live
     wait 30s                                        time passes; what is due happens
+    manager restarts [fresh]                        another machine goes on from the notes, with the same config or with
+                                                    the "+ worker" lines that follow
+    db never began                                  there was nothing to attach to
 
 Times in the expected part are seconds since the beginning. `REWRITE=1 pytest tests/core/test_scenarios.py` writes the
 expected part anew; the diff is what there is to review.
@@ -20,12 +23,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import fields, replace
 
+from supervisor_core.adopting import adoption
 from supervisor_core.errors import IllegalInput, Refused
 from supervisor_core.machine import Machine
 from supervisor_core.messages import (
     Action,
     Add,
     Apply,
+    Attach,
     Begin,
     Changed,
     Event,
@@ -37,6 +42,7 @@ from supervisor_core.messages import (
     KillRun,
     Launch,
     LeaderExited,
+    NeverBegan,
     Order,
     Outcome,
     PhaseChanged,
@@ -138,6 +144,8 @@ class Scenario:
         words = line.split()
         if words[0] == "wait":
             return self.wait(seconds(words[1]))
+        if words[:2] == ["manager", "restarts"]:
+            return self.restart("fresh" in words, more)
         if line == "without stay":
             self.machine = Machine()
             return []
@@ -149,6 +157,21 @@ class Scenario:
             self.now = max(self.now, due)
             told += [f"at {self.now:.6g}s", *(INDENT + line for line in self.handle(Tick()))]
         self.now = end
+        return told
+
+    def restart(self, fresh: bool, more: Iterable[str]) -> list[str]:
+        """What follows from the notes; told as changes to what a reader saw before."""
+        old, told = self.machine, []
+        specs = [spec_of(line.split()[2:]) for line in more]
+        specs = specs or [old._memories[name].pending or status.spec for name, status in old.statuses.items()]
+        live = [(name, status.run, status.pid or 0) for name, status in old.statuses.items() if status.live]
+        found = adoption(specs, {name: old.note_of(name) for name in old.statuses}, live, self.now, fresh=fresh)
+        self.machine = Machine(stay=True)
+        for name, run in found.numbers.items():
+            self.machine.go_on_from(name, run)
+        self.before = {}
+        for order in (*found.adds, Begin()):
+            told += self.handle(order)
         return told
 
     def handle(self, given: Input) -> list[str]:
@@ -195,6 +218,8 @@ class Scenario:
         match words:
             case ["spawned", pid]:
                 return Spawned(name, run, int(pid))
+            case ["never", "began"]:
+                return NeverBegan(name, run)
             case ["unhealthy", *reason]:
                 return Unhealthy(name, run, " ".join(reason))
             case ["exits", *how]:
@@ -225,7 +250,7 @@ def changes_in_words(old: Status | None, new: Status) -> list[str]:
     words = [f"{old.state} -> {new.state}" if old.state != new.state else str(new.state)]
     if new.run != old.run:
         words.append(f"run {new.run}")
-    for key in ("ready", "wanted", "stuck", "removing", "cycling"):
+    for key in ("ready", "wanted", "stuck", "removing", "cycling", "outdated"):
         if getattr(old, key) != getattr(new, key):
             words.append(key if getattr(new, key) else f"not {key}")
     if new.pid != old.pid and new.pid is not None:
@@ -267,6 +292,8 @@ def action_in_words(action: Action) -> str:
     match action:
         case Launch():
             verb = "launch"
+        case Attach():
+            verb = "attach to"
         case Interrupt():
             verb = "interrupt"
         case KillRun():
