@@ -176,9 +176,12 @@ def _bare(name: str, stop: StopPolicy) -> WorkerSpec:
 
 # ---------------------------------------------------------------- what a run was started with
 
-_PROGRAM_USUAL = {
+_program_usual = {
     each.name: each.default if each.default_factory is MISSING else each.default_factory() for each in fields(Program)
 }
+_program_of = attrgetter(*_program_usual)
+_kind_keys = sorted(NEW_RUN - {"program"})
+_kind_of = attrgetter(*_kind_keys)
 
 
 def digest_of(spec: WorkerSpec) -> str:
@@ -186,10 +189,9 @@ def digest_of(spec: WorkerSpec) -> str:
 
     What is as usual does not count, so that a later version with more keys finds the same.
     """
-    facts: list[object] = [(key, getattr(spec, key)) for key in sorted(NEW_RUN - {"program"}) if getattr(spec, key)]
+    facts: list[object] = [(key, value) for key, value in zip(_kind_keys, _kind_of(spec), strict=True) if value]
     if spec.program is not None:
-        for key, usual in _PROGRAM_USUAL.items():
-            value = getattr(spec.program, key)
+        for (key, usual), value in zip(_program_usual.items(), _program_of(spec.program), strict=True):
             if value != usual:
                 facts.append((key, sorted(value.items()) if isinstance(value, Mapping) else value))
     return hashlib.blake2b(repr(facts).encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()

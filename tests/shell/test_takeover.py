@@ -55,8 +55,9 @@ class Service:
 
 
 def service(*specs):
+    """Gives the test a service whose workers have been up for a while."""
+
     def mark(test):
-        @virtual
         async def wrapper():
             played = Service(*specs)
             played.begin()
@@ -70,6 +71,7 @@ def service(*specs):
     return mark
 
 
+@virtual
 @service(DB, WEB)
 async def test_nobody_is_started_or_ended_by_it(s):
     children = dict(s.spawner.children)
@@ -84,6 +86,7 @@ async def test_nobody_is_started_or_ended_by_it(s):
     assert s.state("web") == (State.RUNNING, 2), "the run that it began with is known still"
 
 
+@virtual
 @service(DB, WEB)
 async def test_what_a_person_stopped_stays_stopped(s):
     s.supervisor.tell(Stop("web", by="ann"))
@@ -97,6 +100,7 @@ async def test_what_a_person_stopped_stays_stopped(s):
     assert s.spawner.attach("web", 1) is None, "its end was forgotten"
 
 
+@virtual
 @service(DB)
 async def test_an_end_while_nobody_looks_is_taken_by_policy(s):
     await s.die()
@@ -112,6 +116,7 @@ async def test_an_end_while_nobody_looks_is_taken_by_policy(s):
     assert s.state("db") == (State.STARTING, 2) or s.state("db") == (State.RUNNING, 2)
 
 
+@virtual
 @service(DB)
 async def test_a_backoff_goes_on_with_what_is_left(s):
     s.spawner.children["db"].exit(1)
@@ -122,6 +127,7 @@ async def test_a_backoff_goes_on_with_what_is_left(s):
     assert s.state("db")[1] == 2
 
 
+@virtual
 @service(DB)
 async def test_a_stop_under_way_ends_as_ordered(s):
     s.spawner.children["db"].ignores.add(signal.SIGTERM)
@@ -138,6 +144,7 @@ async def test_a_stop_under_way_ends_as_ordered(s):
     assert not s.supervisor.status("db").wanted
 
 
+@virtual
 @service(DB)
 async def test_a_kill_that_was_not_carried_out_is(s):
     s.supervisor.tell(Kill("db"))  # dies before the loop has its turn
@@ -146,6 +153,7 @@ async def test_a_kill_that_was_not_carried_out_is(s):
     assert s.state("db") == (State.STOPPED, 1)
 
 
+@virtual
 @service(DB)
 async def test_a_kill_right_after_the_attaching_reaches_what_lives(s):
     await s.die()
@@ -156,6 +164,7 @@ async def test_a_kill_right_after_the_attaching_reaches_what_lives(s):
     assert s.state("db") == (State.STOPPED, 1)
 
 
+@virtual
 @service(DB)
 async def test_a_launch_that_was_only_intended_is_made_again(s):
     s.supervisor.tell(Stop("db"))
@@ -169,6 +178,7 @@ async def test_a_launch_that_was_only_intended_is_made_again(s):
     assert s.spawner.live() == [("db", 3, status.pid)]
 
 
+@virtual
 @service(DB)
 async def test_one_that_nobody_knows_any_more_has_failed(s):
     await s.die()
@@ -181,6 +191,7 @@ async def test_one_that_nobody_knows_any_more_has_failed(s):
     assert "knows nothing of it" in status.last_exit.reason
 
 
+@virtual
 @service(DB, WEB)
 async def test_one_that_is_in_no_config_any_more_is_stopped_in_order(s):
     s.specs = (DB,)
@@ -192,6 +203,7 @@ async def test_one_that_is_in_no_config_any_more_is_stopped_in_order(s):
     assert s.state("web") == (State.STARTING, 2), "its numbers go on"
 
 
+@virtual
 @service(DB)
 async def test_a_run_of_an_older_config_goes_on_and_says_so(s):
     s.specs = (replace(DB, program=Program(("/bin/db", "--new"))),)
@@ -204,6 +216,7 @@ async def test_a_run_of_an_older_config_goes_on_and_says_so(s):
     assert s.spawner.requests[-1].argv == ("/bin/db", "--new")
 
 
+@virtual
 @service(DB, WEB)
 async def test_the_start_of_a_service_asks_autostart(s):
     s.supervisor.tell(Stop("web", by="ann"))
