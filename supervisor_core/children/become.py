@@ -62,14 +62,14 @@ def become(
     for path in join:
         _try("join", path, _write, path)
     _try("session", "", _session, terminal)
-    account = _Account(user, group)
+    account = _Account(user, group) if user or group else None  # to look names up takes a millisecond
     for name, number, value in limits:
         _try("limit", name, _limit, number, value)
     if nice is not None:
         _try("nice", str(nice), os.setpriority, os.PRIO_PROCESS, 0, nice)
     if umask >= 0:
         os.umask(umask)
-    if user or group:
+    if account is not None:
         _try("account", user or group, account.take)
         account.introduce(environment)
     _try("directory", "", os.chdir, directory)

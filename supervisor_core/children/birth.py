@@ -3,19 +3,16 @@
 Nothing is remembered here. Known wart: what a child has to do to itself costs a second interpreter, see `become.py`.
 """
 
-import asyncio
 import contextlib
 import marshal
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import IO
 
-from . import LaunchRequest, become
+from . import TAG, LaunchRequest, become
 from .limits import Parts
-from .loops import watch
 
 READY = become.READY
 
@@ -69,7 +66,7 @@ def _start_becoming(
         try:
             popen = subprocess.Popen(
                 [sys.executable, "-I", "-S", become.__file__, str(order.fileno()), str(writing)],
-                env={},
+                env={name: text for name, text in request.environment.items() if name == TAG},
                 stdin=ends[0] if request.tty else subprocess.DEVNULL if request.stdin is None else request.stdin,
                 stdout=ends[0],
                 stderr=ends[-1],
@@ -84,23 +81,8 @@ def _start_becoming(
 
 
 def _nameless() -> IO[bytes]:
-    return open(os.memfd_create("order"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("order"), "w+b")
+    import tempfile  # seldom needed, and slow to import
 
-
-async def hear(loop: asyncio.AbstractEventLoop, fd: int) -> bytes:
-    """Reads a report to its end; takes the descriptor over."""
-    said, over = b"", loop.create_future()
-
-    def more() -> None:
-        nonlocal said
-        data = os.read(fd, 4096)
-        said += data
-        if not data and not over.done():
-            over.set_result(None)
-
-    undo = watch(loop, fd, more)
-    try:
-        await over
-    finally:
-        undo()
-    return said
+    return tempfile.TemporaryFile()

@@ -86,7 +86,7 @@ class LocalSpawner:
     async def _become(self, child: "LocalChild", request: LaunchRequest, report: int) -> None:
         """Waits until it runs the program. Nothing is left of it when it cannot, or when nobody wants it any more."""
         try:
-            said = await birth.hear(asyncio.get_running_loop(), report)
+            said = await _hear(asyncio.get_running_loop(), report)
             if said == birth.READY:
                 return
         except BaseException:
@@ -265,6 +265,25 @@ class LocalChild:
         except ChildProcessError:
             ended = Ended(reason=ends.TAKEN)
         post(self._loop, self.living.leader_ended, ended, lambda: None)
+
+
+async def _hear(loop: asyncio.AbstractEventLoop, fd: int) -> bytes:
+    """Reads a report to its end; takes the descriptor over."""
+    said, over = b"", loop.create_future()
+
+    def more() -> None:
+        nonlocal said
+        data = os.read(fd, 4096)
+        said += data
+        if not data and not over.done():
+            over.set_result(None)
+
+    undo = watch(loop, fd, more)
+    try:
+        await over
+    finally:
+        undo()
+    return said
 
 
 def _close(ends: list[int]) -> None:

@@ -100,7 +100,7 @@ class Tree:
         self._forest.leaders.discard(self._leader)
 
     def found_headless(self) -> None:
-        """Its leader was gone before anybody looked: its number, and that of its session, may be a stranger's by now."""
+        """Its leader was gone before anybody looked: its number, and its session's, may be a stranger's by now."""
         self._leader_gone = self._reaped = True
         self._session_lives = False
         self._forest.leaders.discard(self._leader)

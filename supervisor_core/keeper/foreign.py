@@ -7,8 +7,10 @@ their parent has collected them (Linux 6.15), and the zombie's own entry in /pro
 import fcntl
 import os
 import struct
+from collections.abc import Collection
 
-from ..children import Ended, procfs
+from ..children import TAG, Ended, procfs
+from ..children.procfs import Proc
 
 LOST = "unknown: it ended while nobody watched it, and the system does not tell afterwards"
 
@@ -29,6 +31,17 @@ def boot_id() -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def leaders_by_tag(tags: Collection[str]) -> dict[str, Proc]:
+    """The main processes of the runs that these tags name: of each the eldest that leads its session."""
+    found: dict[str, Proc] = {}
+    for pid in procfs.everyone():
+        for tag in procfs.setting(pid, TAG).split()[-1:]:
+            proc = procfs.read(pid) if tag in tags else None
+            if proc is not None and proc.session == pid and (tag not in found or proc.start < found[tag].start):
+                found[tag] = proc
+    return found
 
 
 def open_same(pid: int, start: int) -> int | None:

@@ -7,6 +7,7 @@ one. No policy here.
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -60,10 +61,10 @@ class KeptRun:
         self.stop_steps, self.streams = request.stop, openings.streams(request)
         try:
             begun = begin(runs, request)
-        except OSError as error:
-            self._refuse(errno=error.errno or 0, about=str(error))
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            self._refuse(errno=(isinstance(error, OSError) and error.errno) or 0, about=str(error))
             return
-        self.pid, self._pidfd = begun.hatchling.pid, os.dup(begun.pidfd)
+        self.pid, self._pidfd = begun.pid, os.dup(begun.pidfd)
         self._sources = begun.sources
         outlets = [Outlet(runs.gate, source) for source in begun.sources.values()]
         self._living = Living(runs.gate, runs.forest, self.pid, begun.tag, outlets, self, group=begun.group)
@@ -71,11 +72,12 @@ class KeptRun:
         with runs.carrying_on():
             runs.book.started(*self._key, self.pid, proc.start if proc else 0)
         point("run written down")
-        begun.hatchling.go()
-        point("child let go")
         self._living.begin(begun.pidfd)
         runs.gate.release()
-        self._hear(begun.hatchling.report)
+        if begun.report is None:
+            self._reported(become.READY)
+        else:
+            self._hear(begun.report)
         for sentence in begun.said:
             with contextlib.suppress(OSError):  # no room on the disk: it runs all the same
                 runs.pump.store.note(*self._key, sentence)

@@ -1,4 +1,4 @@
-"""The named pipes of the runs: one a stream, in a folder of the owner's alone. Only their names live here.
+"""The named pipes of the runs: one a stream, in a folder of the owner's alone.
 
 A name lets a later keeper open the pipe again; who writes to it has it open anyway. Known wart: a name that a killed
 keeper left behind is removed when its run is forgotten, or when the next keeper tidies up.
@@ -24,13 +24,21 @@ class Folder:
     def path(self, worker: str, run: int, stream: str) -> str:
         return os.path.join(self._folder, _name(worker, run, stream))
 
-    def make(self, worker: str, run: int, stream: str) -> int:
-        """Makes the pipe and gives its reading end, non-blocking. Raises OSError."""
+    def make(self, worker: str, run: int, stream: str) -> tuple[int, int]:
+        """Makes the pipe; gives its reading end, non-blocking, and the end for a worker. Raises OSError.
+
+        The latter reads, too, and blocks.
+        """
         path = self.path(worker, run, stream)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.mkfifo(path, 0o600)
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            return reading, os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            os.close(reading)
+            raise
 
     def reopen(self, worker: str, run: int, stream: str) -> int | None:
         """The reading end of a pipe that an earlier keeper made; None when it is gone."""

@@ -16,7 +16,7 @@ from ..children.outlets import Gate
 from ..children.pump import Pump
 from . import pipes
 from .book import Book
-from .foreign import boot_id
+from .foreign import boot_id, leaders_by_tag
 from .kept import KeptRun, Key
 
 
@@ -68,14 +68,22 @@ class Runs:
     def take_over(self, handed: Mapping[Key, Mapping[str, int]]) -> None:
         """Goes on with what an earlier keeper left. `handed` are descriptors that somebody held meanwhile."""
         boot = boot_id()
+        self._find_unwritten()
         for key, record in list(self.book.runs.items()):
-            if record.pid is None:  # never let go, so it has ended at the gate
-                with self.carrying_on():
-                    self.book.forget(*key)
-                continue
             self.known[key] = KeptRun(self, *key)
             self.known[key].take_over(record, handed.get(key, {}), same_boot=record.boot == boot)
         self.pipes.tidy([(*key, stream) for key, run in self.known.items() for stream in run.streams])
+
+    def _find_unwritten(self) -> None:
+        """Writes down processes that were started a moment before the earlier keeper was killed; forgets the rest."""
+        intended = {str(r.about.get("tag")): key for key, r in self.book.runs.items() if r.pid is None}
+        found = leaders_by_tag(intended) if intended else {}
+        for tag, key in intended.items():
+            with self.carrying_on():
+                if (proc := found.get(tag)) is not None:
+                    self.book.started(*key, proc.pid, proc.start)
+                else:
+                    self.book.forget(*key)
 
     def get(self, worker: str, run: int) -> KeptRun | None:
         return self.known.get((worker, run))

@@ -1,6 +1,10 @@
-"""What is there before a run's program may begin: the intent on record, its pipes, its group, its child at the gate.
+"""How a run begins: the intent on record, its pipes, its group, and its process.
 
-All of it, or nothing: where one of these cannot be had, the others are given back.
+All of it, or nothing: where one of these cannot be had, the others are given back. A keeper that is killed between the
+start of a process and the record of it leaves one that only the intent knows; its successor finds it by its tag.
+
+A stream is a named pipe that the worker has open for reading and writing: so it is never without a reader, and a worker
+whose keeper is gone waits when the pipe is full, and is not ended by SIGPIPE.
 """
 
 import contextlib
@@ -9,12 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..children import TAG, LaunchRequest, openings, refusals
+from ..children import TAG, LaunchRequest, birth, openings, refusals
 from ..children.cgroup import Group
 from ..children.ends import handle
 from ..children.pump import Channel
 from ..failing import point
-from .hatch import Hatchling, hatch
 
 if TYPE_CHECKING:
     from .runs import Runs
@@ -22,10 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A child that waits to be let go. `said` are sentences for its log: limits that are not in force."""
+    """A process, and where it reports what it could not become (None: it runs its program already).
 
-    hatchling: Hatchling
+    `said` are sentences for its log: limits that are not in force.
+    """
+
+    pid: int
     pidfd: int
+    report: int | None
     tag: str
     group: Group | None
     sources: dict[str, Channel]
@@ -33,7 +40,7 @@ class Begun:
 
 
 def begin(runs: "Runs", request: LaunchRequest) -> Begun:
-    """Raises OSError; then nothing is left of it but the intent. Takes the request's `stdin` over."""
+    """Raises OSError and whatever Popen does; then nothing is left but the intent. Takes the request's `stdin` over."""
     words = request.environment.get(TAG, "").split()
     tag = words[-1] if words else ""
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as undo:
@@ -52,35 +59,31 @@ def begin(runs: "Runs", request: LaunchRequest) -> Begun:
                 stop=request.stop,
             )
         point("run intended")
-        sources, paths, terminal = _open_streams(runs, request, ours, undo)
-        hatchling = hatch(request, paths, terminal, parts, () if group is None else (group.entrance,))
-        undo.callback(hatchling.leave)
-        undo.callback(os.close, hatchling.report)
-        point("child forked")
-        pidfd = handle(hatchling.pid)
+        sources, ends = _open_streams(runs, request, ours, undo)
+        pid, report = birth.start(request, ends, parts, () if group is None else (group.entrance,))
+        if report is not None:
+            undo.callback(os.close, report)
+        point("process started")
+        pidfd = handle(pid)
         undo.pop_all()
-    return Begun(hatchling, pidfd, tag, group, sources, parts.said)
+    return Begun(pid, pidfd, report, tag, group, sources, parts.said)
 
 
 def _open_streams(
     runs: "Runs", request: LaunchRequest, ours: contextlib.ExitStack, undo: contextlib.ExitStack
-) -> tuple[dict[str, Channel], list[str], int | None]:
-    """Opens where its output goes, before it can write any."""
+) -> tuple[dict[str, Channel], list[int]]:
+    """Opens where its output goes; gives the worker's ends too."""
     key = request.worker, request.run
     sources: dict[str, Channel] = {}
-    paths: list[str] = []
-    terminal = None
+    ends: list[int] = []
     for stream in openings.streams(request):
-        if request.tty:
-            reading, terminal = openings.open_output(request)
-            ours.callback(os.close, terminal)
-        else:
-            reading = runs.pipes.make(*key, stream)
-            paths.append(runs.pipes.path(*key, stream))
+        reading, writing = openings.open_output(request) if request.tty else runs.pipes.make(*key, stream)
+        ends.append(writing)
+        ours.callback(os.close, writing)
         try:
             sources[stream] = runs.pump.open(request.worker, stream, request.run, reading)
         except OSError:
             os.close(reading)
             raise
         undo.callback(sources[stream].close)
-    return sources, paths, terminal
+    return sources, ends
