@@ -29,6 +29,11 @@ def signal_number(name: str) -> int:
         raise SupervisorError(f"no signal is named {name!r}; names are like TERM, HUP, USR1") from None
 
 
+def steps_of(spec: WorkerSpec) -> tuple[tuple[int, float], ...]:
+    """How a run of it is ended: signal numbers, each with the seconds that it is given."""
+    return tuple((signal_number(name), seconds) for name, seconds in spec.stop.steps)
+
+
 Work = Callable[[Process], Awaitable[Ended]]
 
 
@@ -53,7 +58,7 @@ def program(spec: WorkerSpec, spawner: Spawner) -> Work:
                 limits=spec.program.limits,
                 tty=spec.program.tty,
                 daemon=spec.daemon,
-                stop=tuple((signal_number(name), seconds) for name, seconds in spec.stop.steps),
+                stop=steps_of(spec),
             )
         )
         return await _Running(spec, p, child).until_empty()
@@ -129,10 +134,7 @@ class _Running:
 
     async def _stop_when_asked(self) -> None:
         await self._p.wait_shutdown()
-        for name, seconds in self._spec.stop.steps:
-            self._child.signal(signal_number(name), tree=True)
-            self._child.signal(signal.SIGCONT, tree=True)  # a stopped process sees no signal before
-            await asyncio.wait([self._child.exited], timeout=seconds)
+        self._child.stop(steps_of(self._spec))
 
     def _send(self, name: str, tree: bool) -> None:
         """To the leader; where that is a shell, or is gone, to all."""
