@@ -102,6 +102,11 @@ class Living:
             self._then = then or self._then
             self._next_step()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop has begun."""
+        return self._steps is not None
+
     def kill_tree(self) -> None:
         self._tree.kill()
 

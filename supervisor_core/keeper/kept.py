@@ -169,7 +169,7 @@ class KeptRun:
 
     def stop(self, steps: Sequence[tuple[int, float]]) -> None:
         """Ends it step by step, also when the service is gone meanwhile; then what is left is killed at the end."""
-        if self._living is not None and self.ended is None:
+        if self._living is not None and self.ended is None and not self._living.stopping:
             with self._runs.carrying_on():
                 self._runs.book.stopping(*self._key, steps, self._runs.now())
             point("stop written down")
