@@ -162,6 +162,9 @@ def _record_before(files: StreamFiles, n: int) -> Record | None:
 
 def _stamp_before(files: StreamFiles, n: int) -> int:
     record = _record_before(files, n)
+    if record is None:
+        with Index(files.expired) as index:
+            record = index.last_whole()
     return record.stamp if record else 0
 
 

@@ -96,6 +96,7 @@ class KeptFiles(StreamFiles):
             self.bases = found
             for base in before:
                 if base < found[0]:
+                    self.open_line = 0, None
                     self.forget(base)
 
     def _find_last(self, bases: tuple[int, ...]) -> None:
