@@ -31,6 +31,7 @@ from .settings import (
     read_tokens,
     refuse_pools_and_hooks,
 )
+from .sources import Sources
 from .values import BadValue, shown, strings
 from .workers import Read, read_worker
 
@@ -41,6 +42,7 @@ __all__ = [
     "LogSettings",
     "Problem",
     "ServiceSettings",
+    "Sources",
     "Token",
     "load",
     "read_one",
@@ -49,7 +51,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that a config says. `files` are those that were read, the main one first; `notes` are worth a look."""
+    """All that a config says. `files` are those that were read, the main one first; `notes` are worth a look.
+
+    `sources` can be read again.
+    """
 
     service: ServiceSettings = field(default_factory=ServiceSettings)
     logs: LogSettings = field(default_factory=LogSettings)
@@ -58,16 +63,25 @@ class Config:
     tokens: tuple[Token, ...] = ()
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    sources: Sources = field(default_factory=Sources, repr=False, compare=False)
 
 
-def load(path: str | Path, *, environ: Mapping[str, str] | None = None, fragment: bool = False) -> Config:
+def load(
+    path: str | Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    fragment: bool = False,
+    sources: Sources | None = None,
+) -> Config:
     """Reads a config file and what it includes; raises `ConfigError` with every problem.
 
     `environ` is where `${VAR}` is looked up (our own environment without it). With `fragment`, names in `requires`
-    and groups that the file does not have are no problem: another file may.
+    and groups that the file does not have are no problem: another file may. `sources` remembers what was read, or
+    gives what was read before.
     """
     problems = Problems()
-    loader = _Loader(Words({}, dict(os.environ if environ is None else environ)), problems, fragment)
+    words = Words({}, dict(os.environ if environ is None else environ))
+    loader = _Loader(words, problems, fragment, Sources() if sources is None else sources)
     config = loader.load(Path(path))
     problems.finish()
     return config
@@ -102,8 +116,8 @@ def read_one(
 class _Loader:
     """The tables of all files put together, by their names; then each kind read by its module."""
 
-    def __init__(self, words: Words, problems: Problems, fragment: bool) -> None:
-        self.words, self.problems, self.fragment = words, problems, fragment
+    def __init__(self, words: Words, problems: Problems, fragment: bool, sources: Sources) -> None:
+        self.words, self.problems, self.fragment, self.sources = words, problems, fragment, sources
         self.tables: dict[str, dict[str, Found]] = {}
         self.lists: dict[str, list[Found]] = {"token": [], "hook": []}
         self.single: dict[str, Found] = {}
@@ -113,13 +127,13 @@ class _Loader:
         self.notes: list[str] = []
 
     def load(self, path: Path) -> Config:
-        main = read_toml(path, self.problems)
+        main = read_toml(path, self.problems, self.sources)
         if main is None:
             return Config()
         self.files.append(path)
         self._gather(main)
-        for name in self._included(path, main):
-            part = read_toml(name, self.problems)
+        for name in self.sources.included(lambda: self._included(path, main)):
+            part = read_toml(name, self.problems, self.sources)
             if part is not None:
                 self.files.append(name)
                 if "include" in part.value:
@@ -130,7 +144,7 @@ class _Loader:
         tokens = read_tokens(self.lists["token"], self.words, self.problems)
         refuse_pools_and_hooks(self.tables.get("pool", {}), self.lists["hook"], self.words, self.problems)
         workers, groups = self._workers(logs)
-        return Config(service, logs, workers, groups, tokens, tuple(self.files), tuple(self.notes))
+        return Config(service, logs, workers, groups, tokens, tuple(self.files), tuple(self.notes), self.sources)
 
     def _included(self, path: Path, main: Found) -> list[Path]:
         """The included files in the order of their names, each once."""
@@ -144,7 +158,7 @@ class _Loader:
         names = []
         for pattern in patterns:
             full = os.path.join(path.absolute().parent, os.path.expanduser(pattern))
-            matched = sorted(glob.glob(full))
+            matched = self.sources.match(full)
             if found and not matched and not glob.has_magic(pattern):
                 self.problems.add(found, f"{full} is not there; check the path or write a pattern")
             for name in matched:

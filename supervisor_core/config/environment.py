@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .expand import expand_home, expand_variables, expand_words
-from .files import BadFile, read_dotenv, read_text
+from .files import read_dotenv
 from .problems import Found, Problems
 from .reading import Words, absolute
+from .sources import BadFile
 from .values import BadValue, scalar, shown
 
 
@@ -25,7 +26,7 @@ def read_environment(
     secrets: dict[str, str] = {}
     for found, path in env_files:
         try:
-            environment |= read_dotenv(path, {**words.variables, **environment})
+            environment |= read_dotenv(found.source.sources.read(path), {**words.variables, **environment})
         except BadFile as error:
             problems.add(found, f"{path} {error}" if not error.line else f"{path}: {error}")
     words = Words(words.words, {**words.variables, **environment})
@@ -49,7 +50,7 @@ def _value(name: str, found: Found, words: Words, secrets: dict[str, str]) -> st
     if set(value) != {"file"} or not isinstance(value["file"], str):
         raise BadValue('is neither a text nor a file; write NAME = "value" or NAME = { file = "/run/secrets/x" }')
     secrets[name] = absolute(found, _expanded(value["file"], words))
-    text = read_text(secrets[name]).removesuffix("\n").removesuffix("\r")
+    text = found.source.sources.read_secret(secrets[name]).removesuffix("\n").removesuffix("\r")
     if "\0" in text:
         raise BadValue("the file holds a NUL character, which no program can receive; remove it")
     return text

@@ -1,16 +1,10 @@
-"""Reading the files of a config: bounded, regular, UTF-8, and writable by nobody else (a config is code execution).
+"""The two kinds of files of a config, TOML and lines of NAME=VALUE, made of their texts.
 
-Nothing here knows keys. Each refusal is a `BadFile` with a sentence. Known wart: whether a group has other members is
-asked of the local user database, which on a host with a directory service may list only some of them.
+Nothing here knows keys, and nothing here opens a file: `sources.py` does. Known wart: tomllib says the line of a
+mistake in words alone.
 """
 
-import contextlib
-import errno
-import grp
-import os
-import pwd
 import re
-import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +13,8 @@ from typing import Any
 from .expand import expand_variables
 from .lines import find_lines
 from .problems import Found, Problems, Source
+from .sources import BadFile, Sources
 from .values import BadValue
-
-LARGEST = 1024 * 1024
-"""Bytes that one file may have."""
 
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*(.*)", re.DOTALL)
@@ -30,84 +22,10 @@ _QUOTED = re.compile(r"'([^']*)'\s*(?:#.*)?|\"((?:[^\"\\]|\\.)*)\"\s*(?:#.*)?")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
-class BadFile(Exception):
-    """A file cannot be used; the message says why and what to do, `line` where (0: nowhere in particular)."""
-
-    def __init__(self, sentence: str, line: int = 0) -> None:
-        super().__init__(sentence)
-        self.line = line
-
-
-def read_text(path: str | Path) -> str:
-    """Gives the text of a file that only its owner may write."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise BadFile(_why_unreadable(error)) from error
-    except ValueError as error:
-        raise BadFile("the path holds a NUL character; remove it") from error
-    try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise BadFile("is no regular file; name a file")
-        _check_writers(about)
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(LARGEST + 1)
-        if _changed(about, os.fstat(descriptor)):
-            raise BadFile("was changed while it was read; try again")
-    except OSError as error:
-        raise BadFile(_why_unreadable(error)) from error
-    finally:
-        os.close(descriptor)
-    if len(data) > LARGEST:
-        raise BadFile("is larger than 1 MiB; is this the right file?")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise BadFile(f"is not UTF-8 (byte {error.start + 1}); save it as UTF-8", line) from error
-
-
-def _changed(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether somebody wrote to a file in place; one that was put in its place is not seen, and read whole."""
-    return (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
-
-
-def _why_unreadable(error: OSError) -> str:
-    match error.errno:
-        case errno.ENOENT | errno.ENOTDIR:
-            return "is not there; check the path"
-        case errno.EACCES | errno.EPERM:
-            return "may not be read by this user; change its permissions"
-        case errno.ELOOP:
-            return "is a loop of symbolic links; name the file itself"
-        case errno.EISDIR:
-            return "is a folder; name a file"
-    return f"cannot be read ({error.strerror})"
-
-
-def _check_writers(about: os.stat_result) -> None:
-    if about.st_mode & stat.S_IWOTH:
-        raise BadFile("may be written by everyone, and so could make us run anything; chmod o-w it")
-    if about.st_mode & stat.S_IWGRP and (os.geteuid() == 0 or _others_in(about.st_gid)):
-        raise BadFile("may be written by its group, and so by others than its owner; chmod g-w it")
-
-
-def _others_in(gid: int) -> bool:
-    me = os.geteuid()
-    members = set()
-    with contextlib.suppress(KeyError):
-        members.update(grp.getgrgid(gid).gr_mem)
-    members.update(user.pw_name for user in pwd.getpwall() if user.pw_gid == gid)
-    with contextlib.suppress(KeyError):
-        members.discard(pwd.getpwuid(me).pw_name)
-    return bool(members)
-
-
-def read_toml(path: Path, problems: Problems) -> Found | None:
+def read_toml(path: Path, problems: Problems, sources: Sources) -> Found | None:
     """Gives the whole of one config file; notes why not, with the line where that is known."""
     try:
-        text = read_text(path)
+        text = sources.read(path)
     except BadFile as error:
         problems.add_at(str(path), error.line, str(error))
         return None
@@ -121,17 +39,17 @@ def read_toml(path: Path, problems: Problems) -> Found | None:
     except RecursionError:
         problems.add_at(str(path), 1, "is nested too deeply; write it flatter")
         return None
-    return Found(value, Source(str(path), str(path.absolute().parent), find_lines(text)), ())
+    return Found(value, Source(str(path), str(path.absolute().parent), find_lines(text), sources), ())
 
 
-def read_dotenv(path: str, outside: Mapping[str, str]) -> dict[str, str]:
-    """Gives the variables of a file of NAME=VALUE lines.
+def read_dotenv(text: str, outside: Mapping[str, str]) -> dict[str, str]:
+    """Gives the variables of a text of NAME=VALUE lines.
 
     `export`, comments, single quotes (as it stands), double quotes (escapes) are understood; `${VAR}` is replaced
     outside of single quotes, from earlier lines or from `outside`. Raises `BadFile` with the line.
     """
     found: dict[str, str] = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue

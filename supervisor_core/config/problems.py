@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import SupervisorError
 from .lines import Path
+from .sources import Sources
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,11 +37,12 @@ class ConfigError(SupervisorError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file that was read: its name as shown, its folder, and the line of each path in it."""
+    """One file that was read: its name as shown, its folder, the line of each path in it, who reads what it names."""
 
     file: str
     folder: str
     lines: Mapping[Path, int] = field(default_factory=dict)
+    sources: Sources = field(default_factory=Sources, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

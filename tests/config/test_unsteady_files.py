@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_core.config import ConfigError, load
-from supervisor_core.config.files import LARGEST
+from supervisor_core.config.sources import LARGEST
 from tests.faults.service import Service, stays
 
 pytestmark = pytest.mark.row(59)
