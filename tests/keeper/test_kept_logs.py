@@ -80,7 +80,10 @@ def test_a_reader_that_takes_nothing_costs_the_writer_one_message(link_of: Calla
     assert sorted(m["worker"] for m in link.got if m["t"] == "moved") == list(WORKERS)
     assert [m["t"] for m in link.sent] == ["watch"] * 3 + ["write"]
     assert len(link.logs.after(View(WORKERS), page.next, 10**6).items) > 100
-    assert len([m for m in link.sent if m["t"] == "watch"]) == 6
+    asked = [m["seen"] for m in link.sent if m["t"] == "watch"]
+    assert asked[:3] == [0, 0, 0]
+    assert len(asked) == 6
+    assert all(0 < seen <= link.logs._folders.words().watermark for seen in asked[3:])
     leave()
     assert [m["worker"] for m in link.sent if m["t"] == "unwatch"] == list(WORKERS)
 
