@@ -12,7 +12,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from . import processes
 from .life import Broken, Life, live
 from .notes import LINE, TooLate, check_lines
 from .peers import LOGS, STANDING, STORM, Peer
@@ -47,16 +46,17 @@ def standing(peer: Peer, count: int, axes: Collection[str], amounts: Amounts) ->
     """Boot, memory, rest, kills one by one, kills at once, stop: one life."""
     figures: Figures = {}
     with live(peer, STANDING, min(count, peer.most)) as life:
-        figures["first"], figures["boot"] = life.await_all()
-        figures["boot_cpu"] = life.spent()
+        if count:
+            figures["first"], figures["boot"] = life.await_all()
+            figures["boot_cpu"] = life.spent()
         life.settle()
         figures["settled_cpu"] = life.spent()
         life.count_alive()
-        figures["rss"], figures["pss"] = processes.memory_mib(life.own())
+        figures |= life.memory()
         if "idle" in axes:
             time.sleep(AT_REST)
             figures["idle"] = life.measure(lambda: time.sleep(amounts.idle)) * 60 / amounts.idle
-        if "restart" in axes:
+        if "restart" in axes and count:
             figures |= restarts(life, amounts)
         if "kill-all" in axes and count >= AT_ONCE:
             figures |= kill_at_once(life)
@@ -179,7 +179,7 @@ def flood(peer: Peer, flood: Flood, amounts: Amounts) -> Figures:
 
         paid = life.measure(write)
         seconds = (ended - begun) / 1e9
-        rss, _ = processes.memory_mib(life.own())
+        rss = life.memory()["rss"]
         life.stop()
         checked = [check_lines(peer.written(life.job, index), index, each) for index in range(count)]
         lost = each * count - sum(newlines for newlines, _ in checked)

@@ -4,7 +4,7 @@
     ./run bench boot stop --sizes 10,100     some axes (boot, memory, idle, restart, kill-all, stop, storm, logs)
     ./run bench --peers quarterdeck,s6       some rows
     ./run bench --show FILE… --record        the tables of earlier runs, into RESULTS.md
-    ./run bench boot --peers quarterdeck --sizes 1000 --profile    where the time goes (cProfile)
+    ./run bench boot --peers 'quarterdeck --in' --sizes 1000 --profile    where the time goes (cProfile)
 
 Known wart: on two cores the harness is a neighbour of what it measures; it sleeps while something is timed.
 """
@@ -45,11 +45,13 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("axes", nargs="*", metavar="AXIS", help=f"{', '.join(AXES)} (all)")
     parser.add_argument("--peers", metavar="NAMES", help="rows, by the first letters of their names (all)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each life is lived (3)")
-    parser.add_argument("--sizes", default="10,100,1000", help="numbers of workers (10,100,1000)")
+    parser.add_argument("--sizes", default="0,10,100,1000", help="numbers of workers (0,10,100,1000)")
     parser.add_argument("--idle", type=float, default=amounts.idle, metavar="S", help="seconds of rest (20)")
     parser.add_argument("--kills", type=int, default=amounts.kills, metavar="N", help="kills one by one in a life (60)")
     parser.add_argument("--lines", type=int, default=amounts.lines, metavar="N", help="lines of a flood (2000000)")
-    parser.add_argument("--profile", action="store_true", help="quarterdeck under cProfile; print where the time goes")
+    parser.add_argument(
+        "--profile", action="store_true", help="quarterdeck --in-process under cProfile; print where the time goes"
+    )
     parser.add_argument("--python", type=Path, metavar="FILE", help="what starts quarterdeck (that of ./run)")
     parser.add_argument("--figures", type=Path, default=FIGURES, metavar="FOLDER", help="where figures go (.run/bench)")
     parser.add_argument("--record", action="store_true", help="write the tables into benchmarks/RESULTS.md")
@@ -95,7 +97,7 @@ def measure(told: argparse.Namespace) -> dict[str, Any]:
     for doing, size, task in tasks(told):
         for number in range(told.rounds):
             for peer in peers:
-                if doing.split()[0] in peer.does:
+                if doing.split()[0] in peer.does and size >= peer.least:
                     samples.append(sample(peer, doing, size, number, task))
                     place.write_text(json.dumps(report, indent=1))
     say(f"figures: {place}")

@@ -106,6 +106,14 @@ class Life:
         after = processes.cpu_seconds(own)
         return sum(after[pid] - before[pid] for pid in after)
 
+    def memory(self) -> dict[str, float]:
+        """MiB of its own processes: `rss`, `pss`, `private`; and the private ones of each part that it tells apart."""
+        own = self.own()
+        parts = self.peer.parts(self.main.pid, own)
+        return processes.memory_mib(own) | {
+            f"{part}_private": processes.memory_mib(pids)["private"] for part, pids in parts.items()
+        }
+
     def stop(self) -> tuple[float, float]:
         """Asks it to stop; gives the seconds until the last worker, and until the peer, is gone."""
         self.notes.new()

@@ -64,17 +64,19 @@ def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
     return found
 
 
-def memory_mib(pids: Iterable[int]) -> tuple[float, float]:
-    """Gives the sums of resident and of proportional memory."""
-    resident = proportional = 0
+KINDS = {"Rss:": "rss", "Pss:": "pss", "Private_Clean:": "private", "Private_Dirty:": "private"}
+
+
+def memory_mib(pids: Iterable[int]) -> dict[str, float]:
+    """Gives the sums of resident, proportional and private memory: `rss`, `pss`, `private`."""
+    sums = dict.fromkeys(KINDS.values(), 0.0)
     for pid in pids:
         with contextlib.suppress(OSError):
             for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-                if line.startswith("Rss:"):
-                    resident += int(line.split()[1])
-                elif line.startswith("Pss:"):
-                    proportional += int(line.split()[1])
-    return resident / 1024, proportional / 1024
+                kind, _, rest = line.partition(" ")
+                if kind in KINDS:
+                    sums[KINDS[kind]] += int(rest.split()[0]) / 1024
+    return sums
 
 
 class Watched:

@@ -62,7 +62,7 @@ def test_the_harness_measures_ours_and_the_floor(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (figures,) = tmp_path.glob("*.json")
     samples = json.loads(figures.read_text())["samples"]
-    assert [sample["peer"] for sample in samples] == ["floor (C)", "quarterdeck"]
+    assert [sample["peer"] for sample in samples] == ["floor (C)", "quarterdeck", "quarterdeck --in-process"]
     for sample in samples:
         assert 0 < sample["figures"]["first"] <= sample["figures"]["boot"], sample
         assert sample["figures"]["stop"] > 0, sample

@@ -50,6 +50,7 @@ class Peer(ABC):
     kind: Kind = Kind.RIVAL
     does: frozenset[str] = frozenset({STANDING, STORM, LOGS})
     most: int = 1_000_000
+    least: int = 0
     environment: dict[str, str] = field(default_factory=dict)
 
     def need(self) -> None:  # noqa: B027 - most can always be had
@@ -62,6 +63,10 @@ class Peer(ABC):
     def stop(self, main: subprocess.Popen[bytes]) -> None:
         """Asks it to stop all workers and leave; returns without waiting for that."""
         main.terminate()
+
+    def parts(self, main: int, own: set[int]) -> dict[str, set[int]]:  # noqa: ARG002
+        """Its own processes by what they are, where its figures are told apart; `main` is the one that was started."""
+        return {}
 
     def written(self, job: Job, index: int) -> list[Path]:  # noqa: ARG002
         """The files with a worker's captured output, in order; none where nothing is captured."""
@@ -81,6 +86,7 @@ def all_peers() -> list[Peer]:
         File(),
         Cat(),
         Quarterdeck(),
+        Quarterdeck(name="quarterdeck --in-process", kept=False),
         Quarterdeck(name="quarterdeck, its own back-off", backoff="", does=frozenset({STORM})),
         S6(),
         Runit(),

@@ -41,7 +41,8 @@ class Supervisord(Peer):
             if job.capture:
                 config[f"program:{name}"]["stdout_logfile"] = str(job.folder / f"{name}.log")
                 config[f"program:{name}"]["stdout_logfile_maxbytes"] = "0"
-        config["group:all"] = {"programs": ",".join(name for _, name in job.names())}
+        if job.count:
+            config["group:all"] = {"programs": ",".join(name for _, name in job.names())}
         with (job.folder / "supervisord.conf").open("w") as file:
             config.write(file)
         return [str(tools.pypi() / "supervisord"), "-c", str(job.folder / "supervisord.conf")]

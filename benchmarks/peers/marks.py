@@ -18,6 +18,7 @@ class Floor(Peer):
     name: str = "floor (C)"
     kind: Kind = Kind.MARK
     does: frozenset[str] = frozenset({STANDING, STORM})
+    least: int = 1
 
     def need(self) -> None:
         tools.floor()

@@ -41,7 +41,8 @@ class Pm2(Peer):
             apps.append(app | {"cwd": str(job.folder)})
         (job.folder / "apps.json").write_text(json.dumps({"apps": apps}))
         self.environment = {"PM2_HOME": str(job.folder / "pm2"), "PM2_DISABLE_VERSION_CHECK": "true"}
-        return ["node", str(tools.npm()), "start", str(job.folder / "apps.json"), "--silent"]
+        started = ["start", str(job.folder / "apps.json")] if apps else ["ping"]
+        return ["node", str(tools.npm()), *started, "--silent"]
 
     def stop(self, _: subprocess.Popen[bytes]) -> None:
         quiet = subprocess.DEVNULL

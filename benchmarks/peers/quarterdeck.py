@@ -1,4 +1,8 @@
-"""Ours, started as a user starts it: a config file and `up --in-process`, page and captured output included."""
+"""Ours, started as a user starts it: a config file and `up`, page and captured output included.
+
+In both ways of running: with its keeper, which the process that is started becomes, with the service as its child;
+and in-process, where there is one process. Known wart: a profile is of one process, so only in-process has one.
+"""
 
 import json
 import os
@@ -19,6 +23,7 @@ class Quarterdeck(Peer):
 
     name: str = "quarterdeck"
     kind: Kind = Kind.OURS
+    kept: bool = True
     backoff: str = "backoff = { initial = 0, max = 0, jitter = 0 }"
     profile: Path | None = None
     python: Path | None = None
@@ -45,7 +50,7 @@ class Quarterdeck(Peer):
         config.write_text("\n".join(lines) + "\n")
         config.chmod(0o600)
         self.environment = {"PYTHONPATH": "", "QUARTERDECK_LISTEN": ""}
-        inside = ["-m", "cProfile", "-o", str(self.profile)] if self.profile else []
+        inside = ["-m", "cProfile", "-o", str(self.profile)] if self.profile and not self.kept else []
         return [
             str(self.python or tools.product()),
             "-P",
@@ -53,10 +58,13 @@ class Quarterdeck(Peer):
             "-m",
             "app",
             "up",
-            "--in-process",
+            *(() if self.kept else ("--in-process",)),
             "-c",
             str(config),
         ]
+
+    def parts(self, main: int, own: set[int]) -> dict[str, set[int]]:
+        return {"keeper": own & {main}, "service": own - {main}} if self.kept else {"service": own}
 
     def written(self, job: Job, index: int) -> list[Path]:
         folder = job.folder / "state" / "logs"
