@@ -15,13 +15,16 @@ from supervisor_core.children import Spawner
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.config import Config
+from supervisor_core.errors import SupervisorError
 from supervisor_core.keeper.client import KeptSpawner
 from supervisor_core.keeper.logs import KeptLogs
 from supervisor_core.keeper.orders import CHANNEL, Orders, command, start
 from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import LogSink
 
+from .rehearsal import rehearse
 from .settings import Instance
+from .watchers.upgrades import CannotUpgrade, Upgrade
 
 Now = Callable[[], float]
 Told = Callable[[str, str, OSError | None], None]
@@ -62,6 +65,22 @@ class Ground(Protocol):
         """The very last word."""
         ...
 
+    async def upgrade(self) -> tuple[int, float | None]:
+        """See `upgrades.Upgradable`."""
+        ...
+
+    def last_upgrade(self) -> Upgrade | None:
+        """What a predecessor of this process said of it."""
+        ...
+
+    def remember(self, upgrade: Upgrade) -> None:
+        """For this process's successor."""
+        ...
+
+    def step_aside(self) -> None:
+        """The very last word of a process that ends for its successor."""
+        ...
+
 
 class InProcess:
     """Everything here. `troubled` hears of output that cannot be stored."""
@@ -94,6 +113,22 @@ class InProcess:
     def hang_up(self, status: int) -> None:
         pass
 
+    async def upgrade(self) -> tuple[int, float | None]:
+        sentence = (
+            "this service runs without a keeper, so its workers would end with it; when that may be, end it with "
+            "quarterdeck shutdown and start it again"
+        )
+        raise CannotUpgrade(sentence, "no_keeper")
+
+    def last_upgrade(self) -> Upgrade | None:
+        return None
+
+    def remember(self, upgrade: Upgrade) -> None:
+        pass
+
+    def step_aside(self) -> None:
+        pass
+
 
 class Kept:
     """A keeper at the other end of `channel`.
@@ -107,6 +142,7 @@ class Kept:
         self.store = KeptLogs(instance.logs, self.spawner.send)
         self.spawner.on_message = self._take
         self.fresh = True
+        self._left: Mapping[str, Any] = {}
         self.on_trouble: Callable[[str], None] = lambda _: None
 
     @property
@@ -117,7 +153,7 @@ class Kept:
         """What this process's predecessor left; nothing when there was none."""
         self._loop = asyncio.get_running_loop()
         left = await self.spawner.greet()
-        self.fresh = "came" not in left
+        self.fresh, self._left = "came" not in left, left
         return left
 
     async def connect(self, config: Config) -> None:
@@ -140,6 +176,25 @@ class Kept:
     def hang_up(self, status: int) -> None:
         self._instance.tidy()
         self.spawner.hang_up(status)
+
+    async def upgrade(self) -> tuple[int, float | None]:
+        if why := await rehearse(self._instance.config):
+            raise CannotUpgrade(why)
+        try:
+            gap = await self.spawner.upgrade(sys.executable, orders_of(self._instance).service)
+        except SupervisorError as error:
+            raise CannotUpgrade(str(error)) from error
+        return self.spawner.keeper, gap
+
+    def last_upgrade(self) -> Upgrade | None:
+        told = self._left.get("upgrade")
+        return Upgrade.of(told) if isinstance(told, dict) else None
+
+    def remember(self, upgrade: Upgrade) -> None:
+        self.spawner.keep("upgrade", upgrade.told())
+
+    def step_aside(self) -> None:
+        self.spawner.step_aside()
 
     def _swap(self, worker: str, stream: str, base: int, new: str) -> bool:
         """From the thread that compresses: asks the keeper, and waits."""
@@ -166,7 +221,9 @@ class Kept:
 
 def orders_of(instance: Instance, **more: Any) -> Orders:
     """What a keeper of this instance is told: its service is what runs now, as it was started."""
-    service = (sys.executable, *sys.orig_argv[1:], "--state", str(instance.state))
+    service, state = (sys.executable, *sys.orig_argv[1:]), ("--state", str(instance.state))
+    if service[-2:] != state:
+        service += state
     return Orders(str(instance.state), instance.mark, service, **more)
 
 

@@ -10,6 +10,7 @@ is asked first. Known wart: the web is imported in a thread, so that its errors 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -32,6 +33,7 @@ from .preflight import CannotBegin, chosen, listen_addresses, refuse_open_doors,
 from .settings import Instance, InstanceTaken, UpOptions
 from .watchers.conditions import Conditions, LogTroubles
 from .watchers.places import Places
+from .watchers.upgrades import Upgrades
 
 if TYPE_CHECKING:
     from .serving import Server
@@ -145,6 +147,7 @@ class _Service:
         self.ground = ground
         self.supervisor = Supervisor(stay=True, spawner=ground.spawner, logs=ground.store, clock=clock)
         self.host = LocalHost(config.service.name or socket.gethostname(), self.supervisor, ground.store)
+        self.upgrades = Upgrades(ground, os.getpid(), clock.now, ground.last_upgrade())
         self._signals = 0
         self._patience: asyncio.TimerHandle | None = None
         self._places: Places | None = None
@@ -163,11 +166,15 @@ class _Service:
             self._announce(services, listeners)
             self._watch(server)
             self.ground.came()
-            await asyncio.wait({running, serving}, return_when=asyncio.FIRST_COMPLETED)
+            self._tell_of_upgrade()
+            self._tasks.append(asked := asyncio.create_task(self.upgrades.asked.wait(), name="upgrade"))
+            await asyncio.wait({running, serving, asked}, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
             self.supervisor.tell(Shutdown(now=True, by="a failed start"))
             await running
             raise
+        if asked.done() and self._patience is None:
+            await self._step_aside(services, server, serving)
         self._shut_down("the web server's end")  # does nothing when the workers have left already
         await self._leave(running, services, server, serving)
         return self._exit_status()
@@ -194,6 +201,7 @@ class _Service:
         from .web.peer import PeerProtocol
 
         services = make_services(self.host, self.config, self.instance, self.options, self.conditions)
+        services.upgrades = self.upgrades
         return services, Server(create_app([self.host], services=services), protocol=PeerProtocol)
 
     def _watch(self, server: "Server") -> None:
@@ -221,6 +229,12 @@ class _Service:
             say(f"note    {note}")
         say(f"config  {self.options.config_path}")
 
+    def _tell_of_upgrade(self) -> None:
+        """When this is the successor of a service that stepped aside: that it has come, to whoever asked for it."""
+        if self.upgrades.arrived(asyncio.get_running_loop().time()):
+            assert self.upgrades.last is not None
+            self.ground.remember(self.upgrades.last)
+
     # ------------------------------------------------------------ leaving
 
     def _listen_to_signals(self) -> None:
@@ -236,8 +250,8 @@ class _Service:
 
     def _shut_down(self, by: str, *, now: bool = False) -> None:
         self.supervisor.tell(Shutdown(now=now, by=by))
+        self.ground.leaving()
         if self._patience is None:
-            self.ground.leaving()
             self._patience = asyncio.get_running_loop().call_later(
                 self.config.service.shutdown_timeout, self._shut_down_now, "shutdown_timeout"
             )
@@ -255,6 +269,21 @@ class _Service:
         self, running: "asyncio.Task[Any]", services: "Services", server: "Server", serving: "asyncio.Task[None]"
     ) -> None:
         await running  # 1. every worker is at rest or stuck, and the journal is closed
+        await self._close_web(services, server, serving)
+        await self.ground.end()  # 5. the last bytes of the workers
+
+    async def _step_aside(self, services: "Services", server: "Server", serving: "asyncio.Task[None]") -> None:
+        """Ends this process, and nothing else: the keeper has all that its successor must know. Does not return."""
+        services.step_aside()
+        server.hurry()
+        upgrade = self.upgrades.shut(asyncio.get_running_loop().time())
+        await self._close_web(services, server, serving)
+        self.ground.remember(upgrade)
+        self.ground.step_aside()
+        sys.stdout.flush()
+        os._exit(CLEAN)
+
+    async def _close_web(self, services: "Services", server: "Server", serving: "asyncio.Task[None]") -> None:
         if self._places is not None:
             self._places.close()
         services.stopping.set()  # 2. every stream says good-bye and ends
@@ -264,4 +293,3 @@ class _Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await services.aclose()
-        await self.ground.end()  # 5. the last bytes of the workers

@@ -134,6 +134,11 @@ class Operations:
                 pass
         return self._known.get(id, operation)
 
+    def release(self) -> None:
+        """Lets everybody who waits see how far it is."""
+        for pending in self._pending.values():
+            pending.done.set()
+
     async def aclose(self) -> None:
         """Stops following; what is pending stays so."""
         if self._follower is not None:

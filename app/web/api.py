@@ -20,6 +20,7 @@ from .problems import Problem, bad_cursor
 from .routes import Call, Query, Route
 from .select import filtered, find, status_of
 from .stream import conditions_of, events_stream
+from .upgrade import get_upgrade, upgrade
 
 JSON = "application/json"
 HISTORY, MOST_HISTORY = 200, 1000
@@ -269,5 +270,14 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/api/v1/shutdown", "admin", handler=shut_down, summary="The whole service leaves, in order",
         body="{reason: string}", answers=(202, 400, 413, 415, 422),
+    ),
+    Route(
+        "POST", "/api/v1/upgrade", "admin", handler=upgrade, body="{reason: string}",
+        summary="Keeper and service become what is installed now; no worker notices",
+        answers=(202, 400, 409, 413, 415, 422, 503),
+    ),
+    Route(
+        "GET", "/api/v1/upgrade", "read", handler=get_upgrade, summary="The last upgrade and how far it is",
+        answers=(200, 404),
     ),
 )  # fmt: skip

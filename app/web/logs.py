@@ -223,7 +223,7 @@ async def _follow_events(call: Call, what: Asked, after: str | None, tail: int) 
         told = {"status": problem.status, "code": problem.code, "detail": problem.detail}
         yield wire.frame("problem", told, retry=GIVEN_UP)
         return
-    yield bye(host.now(), retry)
+    yield bye(services, host.now(), retry)
 
 
 async def _follow_plain(call: Call, what: Asked, after: str | None, tail: int) -> AsyncGenerator[bytes, None]:

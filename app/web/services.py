@@ -13,6 +13,7 @@ from supervisor_core.search import Searches
 
 from ..watchers.conditions import Conditions
 from ..watchers.operations import Operations
+from ..watchers.upgrades import Upgrades
 from .credentials import Credentials
 from .feed import Feed
 from .wire import Rows
@@ -51,6 +52,8 @@ class Services:
 
     `conditions` are what is wrong with the service itself while its workers run on.
 
+    `farewell` is why a stream ends. `upgrades`: None in a program that has no keeper.
+
     `streams` are open now, `opened` counts all that ever were. `counting` is for histograms.
     """
 
@@ -61,6 +64,8 @@ class Services:
     conditions: Conditions
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     applied: asyncio.Event = field(default_factory=asyncio.Event)
+    farewell: str = "the service is leaving"
+    upgrades: Upgrades | None = None
     templates: Path | None = None
     static: Path | None = None
     streams: int = 0
@@ -68,6 +73,11 @@ class Services:
     searches: Searches = field(default_factory=Searches)
     counting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COUNTING))
     feed: Feed = field(init=False)
+
+    def step_aside(self) -> None:
+        """Another process takes over: who waits is told at once how far things are, and to come back."""
+        self.farewell = "the service is replaced by a newer one, which is there in a moment: come back"
+        self.operations.release()
 
     async def aclose(self) -> None:
         """Ends what follows the journal, and writes down what the sessions have learnt."""

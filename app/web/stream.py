@@ -106,8 +106,8 @@ def conditions_of(services: Services) -> list[dict[str, str]]:
     return [condition(one) for one in services.conditions]
 
 
-def bye(now: float, retry: int) -> bytes:
-    return frame("bye", {"time": when(now), "why": "the service is leaving"}, retry=retry)
+def bye(services: Services, now: float, retry: int) -> bytes:
+    return frame("bye", {"time": when(now), "why": services.farewell}, retry=retry)
 
 
 # ---------------------------------------------------------------- events
@@ -155,7 +155,7 @@ async def _events(call: Call, cursor: Cursor | None) -> AsyncGenerator[bytes, No
             if loop.time() >= due:
                 due = loop.time() + BEAT
                 yield frame("heartbeat", {"time": when(host.now())})
-    yield bye(host.now(), retry)
+    yield bye(services, host.now(), retry)
 
 
 def _usable(cursor: Cursor | None, now: Cursor) -> tuple[int | None, str]:

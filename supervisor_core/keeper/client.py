@@ -10,23 +10,19 @@ import itertools
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from ..children import LaunchRequest, refusals
 from ..errors import CannotStart, SupervisorError
 from ..failing import point
 from .kept_child import KeptChild
-from .line import Post
+from .line import Post, answered
 from .pauses import Pauses
 from .wire import VERSION, Message
 
 PATIENCE = 5.0
 """Seconds that `aclose` waits for what it killed."""
-ANSWER = 30.0
-"""Seconds for a keeper to say that it is there."""
-
 Key = tuple[str, int]
-Answer = TypeVar("Answer")
 
 
 class KeptSpawner:
@@ -58,6 +54,7 @@ class KeptSpawner:
         self._kept: dict[str, Any] = {}
         self._over = False
         self._upgrading: asyncio.Future[str] | None = None
+        self._gap: float | None = None
         self._told: set[Key] = set()
         self._pauses, self._dialled, self._is_up = Pauses(), 0.0, False
 
@@ -68,13 +65,13 @@ class KeptSpawner:
         assert self._channel is not None
         self._dial(self._channel)
         self._channel = None
-        return await _answered(self._greeted)
+        return await answered(self._greeted)
 
     async def connect(self, logs: Mapping[str, Any]) -> None:
         """Returns when it is known what is alive. `logs` are the policies, see `policies.py`."""
         assert self._ready is not None
         self.set_logs(logs)
-        await _answered(self._ready)
+        await answered(self._ready)
 
     def set_logs(self, logs: Mapping[str, Any]) -> None:
         """What holds from now on."""
@@ -156,13 +153,17 @@ class KeptSpawner:
         finally:
             self._answers.pop(number, None)
 
-    async def upgrade(self, python: str, service: Sequence[str]) -> None:
-        """Returns when the keeper has become the program that is installed now; raises `SupervisorError`."""
+    async def upgrade(self, python: str, service: Sequence[str]) -> float | None:
+        """Returns when the keeper has become the program that is installed now; raises `SupervisorError`.
+
+        Gives the seconds for which nobody was there, where the program that came tells them.
+        """
         self._upgrading = asyncio.get_running_loop().create_future()
         self.send({"t": "upgrade", "python": python, "service": list(service)})
         self._post.hold()
-        if error := await self._upgrading:
+        if error := await answered(self._upgrading):
             raise SupervisorError(f"the keeper cannot be upgraded: {error}")
+        return self._gap
 
     def _upgraded(self, error: str) -> None:
         if self._upgrading is not None and not self._upgrading.done():
@@ -182,6 +183,12 @@ class KeptSpawner:
         """Says that this service has left in order, and with which status the whole is to end."""
         self._over = True
         self.send({"t": "over", "status": status})
+        self._post.close(PATIENCE)
+
+    def step_aside(self) -> None:
+        """Says that this service ends for its successor; nothing of what it said before is lost, nothing follows."""
+        self._over = True
+        self.send({"t": "aside"})
         self._post.close(PATIENCE)
 
     # ------------------------------------------------------------ the line
@@ -209,7 +216,7 @@ class KeptSpawner:
             case "keepsakes":
                 self._take_keepsakes(message)
             case "anew":
-                self._told = set()
+                self._told, self._gap = set(), message.get("gap")
                 self._say_hello()
             case "not upgraded":
                 self._upgraded(message["error"])
@@ -291,10 +298,3 @@ class KeptSpawner:
                 self._dial(self._revive())
         except OSError:
             self._lost()
-
-
-async def _answered(future: "asyncio.Future[Answer]") -> Answer:
-    try:
-        return await asyncio.wait_for(asyncio.shield(future), ANSWER)
-    except TimeoutError:
-        raise SupervisorError(f"the keeper does not answer after {ANSWER:g} s; see the service's log") from None

@@ -32,6 +32,9 @@ SETTLE = 1.0
 LEFT = 5.0
 """Seconds for what is left of the runs when the service has gone and everything is to end."""
 
+ABSENT = 5.0
+"""Seconds for the service to take up that everything is to end."""
+
 SOON = 0.01
 """Seconds until another try to execute anew."""
 
@@ -51,9 +54,9 @@ class Keeper:
         self._book = Book(folder)
         self._service = Service(self._loop, orders.service, self._take, self._service_died)
         self._desk = Desk(self._loop, orders, self._book, self._service, Clock().now, self._settle_later)
-        self._has_come = orders.awaits or bool(orders.handed)
+        self._has_come = orders.come or orders.awaits or bool(orders.handed)
         """Whether a service was up and doing once: from then on there is to be one."""
-        self._leaving = self._owing = False
+        self._leaving = self._owing = self._heard = False
         self._signals = 0
         self._status: int | None = None
 
@@ -68,8 +71,9 @@ class Keeper:
             self._service.follow(self._orders.pid, socket.socket(fileno=self._orders.channel))
         if not self._orders.awaits:
             self._desk.begin()
-        if self._orders.handed:
-            self._service.tell({"t": "anew"}, unasked=True)
+        if self._orders.anew or self._orders.handed:
+            gap = self._loop.time() - self._orders.anew if self._orders.anew else None
+            self._service.tell({"t": "anew", "gap": gap}, unasked=True)
         if not self._orders.pid:
             self._service.start()
         self._loop.run()
@@ -85,7 +89,10 @@ class Keeper:
             case "came":
                 self._has_come = True
             case "leave":
+                self._heard = True
                 self._leave()
+            case "aside":
+                self._service.stands_aside = True
             case "over":
                 self._status = int(message["status"])
                 self._leave()
@@ -99,6 +106,8 @@ class Keeper:
         self._desk.service_died()
         if self._leaving:
             self._stop_all()
+        elif self._service.stands_aside:
+            self._service.start()
         elif self._has_come or self._desk.living() or ended.code is None:
             self._service.start_again()
         else:
@@ -111,6 +120,9 @@ class Keeper:
 
         What it is in the middle of is finished first. Where the program cannot be executed all stays as it is.
         """
+        if why := self._unfit():
+            self._service.tell({"t": "not upgraded", "error": why})
+            return
         handed = self._desk.descriptors()
         if handed is None:
             self._loop.call_later(SOON, functools.partial(self._upgrade, message))
@@ -118,6 +130,7 @@ class Keeper:
         orders = replace(
             self._orders, service=tuple(message.get("service") or self._orders.service), awaits=False,
             pid=self._service.pid, channel=self._service.line(), handed=handed,
+            anew=self._loop.time(), come=self._has_come,
         )  # fmt: skip
         arguments = command(message.get("python") or sys.executable, orders)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the new program can take them
@@ -128,6 +141,16 @@ class Keeper:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             self._service.tell({"t": "not upgraded", "error": f"{arguments[0]}: {error.strerror}"})
 
+    def _unfit(self) -> str:
+        """Why this is no moment to go away with all that is known in memory alone; "" when it is one."""
+        if self._leaving:
+            return "it is leaving"
+        try:
+            self._book.settle()
+        except OSError as error:
+            return f"the state folder cannot be written ({error.strerror}), so it would forget what changed"
+        return ""
+
     # ------------------------------------------------------------ leaving
 
     def _asked_to_leave(self, number: int) -> None:
@@ -135,9 +158,16 @@ class Keeper:
         self._signals += 1
         self._leave()
         if self._service.pid:
+            self._heard = False
             self._service.signal(number)
+            self._loop.call_later(ABSENT, functools.partial(self._miss, self._signals))
         else:
             self._stop_all()
+
+    def _miss(self, signals: int) -> None:
+        """A service that has not taken the signal up is absent, though it is there; without it all is stopped here."""
+        if not self._heard and signals == self._signals:
+            self._service.signal(signal.SIGKILL)
 
     def _leave(self) -> None:
         """From now on the service is not started again."""

@@ -6,9 +6,16 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
+from ..errors import SupervisorError
 from ..flag import post
 from .wire import Broken, Message, Wire
+
+ANSWER = 30.0
+"""Seconds for a keeper to say that it is there."""
+
+Answer = TypeVar("Answer")
 
 
 class Line:
@@ -146,3 +153,11 @@ class Post:
         while self._waiting and self.open and not self._held:
             assert self._line is not None
             self._line.send(*self._waiting.popleft())
+
+
+async def answered(future: "asyncio.Future[Answer]") -> Answer:
+    """What the keeper says; raises `SupervisorError` when it says nothing."""
+    try:
+        return await asyncio.wait_for(asyncio.shield(future), ANSWER)
+    except TimeoutError:
+        raise SupervisorError(f"the keeper does not answer after {ANSWER:g} s; see the service's log") from None

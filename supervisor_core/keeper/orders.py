@@ -29,7 +29,8 @@ class Orders:
     `lock` is a descriptor that holds the instance, -1 to take it. `pid` and `channel` are those of a service that
     runs already, else 0 and -1; `awaits`: it will hand over descriptors first. `adopted`: runs come from an earlier
     keeper that is gone, so orphans may be anywhere. `handed` are descriptors of runs, by "RUN WORKER" and name; they
-    come from this very process before it executed itself anew.
+    come from this very process before it executed itself anew, which it did at `anew`, a reading of the monotonic clock
+    (0: it did not); `come` says that a service had come up then.
     """
 
     state: str
@@ -41,6 +42,8 @@ class Orders:
     awaits: bool = False
     adopted: bool = False
     handed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    anew: float = 0.0
+    come: bool = False
 
     def write(self) -> int:
         """Gives a descriptor for the new program; it and all that are named go through its exec."""

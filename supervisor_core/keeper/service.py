@@ -36,6 +36,8 @@ class Service:
         self._loop, self._command, self._take, self._died = loop, command, take, died
         self.pid = 0
         self.up = self._was_up = False
+        self.stands_aside = False
+        """It is about to end, in order, for its successor."""
         self._wire: Wire | None = None
         self._pidfd = -1
         self._unwatch: Callable[[], None] | None = None
@@ -70,7 +72,7 @@ class Service:
 
     def follow(self, pid: int, channel: socket.socket) -> None:
         """Belongs to this process, which may be somebody else's child, from now on; takes the channel over."""
-        self.pid, self.up, self._born = pid, False, self._loop.time()
+        self.pid, self.up, self.stands_aside, self._born = pid, False, False, self._loop.time()
         self._wire = Wire(channel)
         self._loop.add_reader(self._wire.fileno(), self._readable)
         try:

@@ -1,0 +1,131 @@
+"""Keeper and service become what is installed now, while twenty workers write and whatever else is under way."""
+
+import os
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.service import Events, Service, alive, stays, until, zoo
+from tests.faults.test_kills import Kept, config, finish, identity
+
+GAP = 2.0
+"""Seconds without a service that an upgrade may cost."""
+
+WRITERS = 10
+
+
+def pipes(pid: int) -> list[str]:
+    """What its output goes to, as the kernel knows it."""
+    return [os.stat(f"/proc/{pid}/fd/{number}").st_ino for number in (1, 2)]
+
+
+def asked(service: Kept) -> dict:
+    """Asks for an upgrade and waits for the successor; gives what that says of it."""
+    with service.client() as client:
+        answer = client.post("/upgrade")
+        assert answer.status_code == 202, answer.text
+        begun = answer.json()["upgrade"]
+        assert answer.headers["location"] == "/api/v1/upgrade"
+
+    def there():
+        try:
+            service.manager()  # knocks: httpx leaves a descriptor open when nobody is there
+            with service.client() as client:
+                told = client.get("/upgrade").json()["upgrade"]
+        except (OSError, httpx.TransportError):
+            return None
+        return told if told["state"] == "done" and told["asked"] == begun["asked"] else None
+
+    return until(there, 20)
+
+
+@pytest.mark.row(39)
+def test_an_upgrade_under_load_is_noticed_by_no_worker(tmp_path):
+    with Kept(tmp_path, config(WRITERS), "kept") as service:
+        pids = {f"w{n}": service.pid_of(f"w{n}") for n in range(WRITERS)}
+        pids["stopped"] = service.pid_of("stopped")
+        before = {name: (identity(pid), pipes(pid)) for name, pid in pids.items()}
+        keeper, manager = service.keeper(), service.manager()
+        for _ in range(2):
+            told = asked(service)
+            assert told["keeper"]["pid"] == keeper == service.keeper()
+            assert told["service"]["before"] == manager
+            assert told["service"]["after"] == service.manager() != manager
+            manager = service.manager()
+            print("gaps", told["keeper"]["gap_ms"], told["service"]["gap_ms"], "ms")
+            assert 0 < told["keeper"]["gap_ms"] < GAP * 1000
+            assert 0 < told["service"]["gap_ms"] < GAP * 1000
+            assert {name: (identity(pid), pipes(pid)) for name, pid in pids.items()} == before
+            rows = service.workers()
+            assert {name: (rows[name]["state"], rows[name]["run"], rows[name]["pid"]) for name in pids} == {
+                name: ("running", 1, pid) for name, pid in pids.items()
+            }
+        finish(service, pids)
+
+
+@pytest.mark.row(39)
+def test_a_keeper_without_any_run_is_upgraded_too(tmp_path):
+    with Kept(tmp_path, stays("web", more="autostart = false\n"), "kept") as service:
+        keeper = service.keeper()
+        told = asked(service)
+        assert told["keeper"]["pid"] == keeper
+        assert service.pid_of("web")
+
+
+@pytest.mark.row(39)
+def test_streams_are_told_to_come_back_and_who_waits_is_told_how_far_it_is(tmp_path):
+    text = stays("web") + f"[worker.slow]\ncommand = {zoo('ignore', 'TERM', 'say', 'up', 'pause')}\nstop_timeout = 60\n"
+    answers = []
+    with Kept(tmp_path, text, "kept") as service:
+        service.pid_of("web")
+        slow = service.workers()["slow"]["pid"]
+        until(lambda: service.lines("slow", 1))
+
+        def stop():
+            with service.client() as client:
+                answers.append(client.post("/workers/slow/stop?wait=60"))
+
+        waits = threading.Thread(target=stop)
+        waits.start()
+        until(lambda: service.workers()["slow"]["state"] == "stopping")
+        with Events(service.client()) as events, Events(service.client(), "/events/stream") as others:
+            asked(service)
+            for one in (events, others):
+                assert "come back" in one.until("bye")["why"]
+        waits.join(20)
+        assert answers[0].status_code == 202
+        assert answers[0].json()["operation"]["state"] == "pending"
+        assert service.workers()["slow"]["state"] == "stopping", "the stop goes on"
+        with service.client() as client:
+            assert client.post("/workers/slow/kill").status_code == 200
+        assert not alive(slow)
+        assert service.workers()["slow"]["state"] == "stopped"
+
+
+@pytest.mark.row(39)
+def test_in_one_process_it_is_refused_in_one_sentence(tmp_path):
+    with Service(tmp_path, stays("web"), "in-process") as service:
+        pid = service.pid_of("web")
+        with service.client() as client:
+            answer = client.post("/upgrade")
+            assert answer.status_code == 409
+            assert answer.json()["code"] == "no_keeper"
+            assert "without a keeper" in answer.json()["detail"]
+            assert client.get("/upgrade").status_code == 404
+        assert alive(pid)
+
+
+@pytest.mark.row(39)
+def test_what_would_not_start_takes_nobodys_place(tmp_path):
+    with Kept(tmp_path, stays("web"), "kept") as service:
+        pid, manager = service.pid_of("web"), service.manager()
+        Path(service.config).write_text("[worker.web]\ncommand = 5\n")
+        with service.client() as client:
+            answer = client.post("/upgrade")
+            assert answer.status_code == 409
+            assert answer.json()["code"] == "not_upgraded"
+            assert "would not start" in answer.json()["detail"]
+        assert service.manager() == manager
+        assert service.pid_of("web") == pid
