@@ -18,7 +18,7 @@ from supervisor_core.config import Config
 from supervisor_core.errors import SupervisorError
 from supervisor_core.keeper.client import KeptSpawner
 from supervisor_core.keeper.logs import KeptLogs
-from supervisor_core.keeper.orders import CHANNEL, Orders, command, start
+from supervisor_core.keeper.orders import CHANNEL, NEXT, Orders, command, start
 from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import LogSink
 
@@ -131,17 +131,17 @@ class InProcess:
 
 
 class Kept:
-    """A keeper at the other end of `channel`.
+    """A keeper at the other end of `channel`; `waits`: it answers when another service has ended.
 
     `troubled` hears of output that cannot be stored, `on_trouble` of a state folder that cannot be written, and of "".
     """
 
-    def __init__(self, instance: Instance, channel: socket.socket, now: Now, troubled: Told) -> None:
+    def __init__(self, instance: Instance, channel: socket.socket, now: Now, troubled: Told, *, waits: bool) -> None:
         self._instance, self._now, self._troubled = instance, now, troubled
         self.spawner = KeptSpawner(channel, instance.mark, self._revive)
         self.store = KeptLogs(instance.logs, self.spawner.send)
         self.spawner.on_message = self._take
-        self.fresh = True
+        self.fresh, self._waits = True, waits
         self._left: Mapping[str, Any] = {}
         self.on_trouble: Callable[[str], None] = lambda _: None
 
@@ -153,6 +153,7 @@ class Kept:
         """What this process's predecessor left; nothing when there was none."""
         self._loop = asyncio.get_running_loop()
         left = await self.spawner.greet()
+        self._waits = False
         self.fresh, self._left = "came" not in left, left
         return left
 
@@ -181,7 +182,8 @@ class Kept:
         if why := await rehearse(self._instance.config):
             raise CannotUpgrade(why)
         try:
-            gap = await self.spawner.upgrade(sys.executable, orders_of(self._instance).service)
+            gap = await self.spawner.handover.upgrade(sys.executable, orders_of(self._instance).service)
+            await self.spawner.handover.prepare()
         except SupervisorError as error:
             raise CannotUpgrade(str(error)) from error
         return self.spawner.keeper, gap
@@ -216,6 +218,8 @@ class Kept:
 
     def _revive(self) -> socket.socket:
         """Another keeper in the place of the one that has died."""
+        if self._waits:  # the one that is waited for does that
+            raise SystemExit("quarterdeck: this successor is not wanted any more")
         return start(orders_of(self._instance, pid=os.getpid(), awaits=True, adopted=True))
 
 
@@ -227,14 +231,17 @@ def orders_of(instance: Instance, **more: Any) -> Orders:
     return Orders(str(instance.state), instance.mark, service, **more)
 
 
-def own_keeper() -> socket.socket | None:
-    """The channel to the keeper that started this process; None when none did. To be asked once."""
-    number = os.environ.pop(CHANNEL, "")  # no worker's business
+def own_keeper() -> tuple[socket.socket | None, bool]:
+    """The channel to the keeper that started this process; None when none did. To be asked once.
+
+    Also whether this is a successor that waits for another one to end.
+    """
+    number, waits = os.environ.pop(CHANNEL, ""), bool(os.environ.pop(NEXT, ""))  # no worker's business
     if not number:
-        return None
+        return None, False
     channel = socket.socket(fileno=int(number))
     channel.set_inheritable(False)
-    return channel
+    return channel, waits
 
 
 def become_kept(instance: Instance) -> socket.socket:

@@ -49,7 +49,7 @@ def serve(options: UpOptions) -> int:
     """
     logging.basicConfig(format="quarterdeck: %(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
-        channel = own_keeper()
+        channel, waits = own_keeper()
         config = load(options.config_path)
         chosen(config.workers, options.names)
         instance = Instance.find(options, config.service)
@@ -59,7 +59,7 @@ def serve(options: UpOptions) -> int:
                 return asyncio.run(_in_process(options, config, instance))
         if channel is None:
             channel = become_kept(instance)
-        return asyncio.run(_kept(options, config, instance, channel))
+        return asyncio.run(_kept(options, config, instance, channel, waits=waits))
     except ConfigError as error:
         print(error, file=sys.stderr)
     except (CannotBegin, CannotListen, InstanceTaken, SupervisorError, OSError) as error:
@@ -75,10 +75,13 @@ async def _in_process(options: UpOptions, config: Config, instance: Instance) ->
         return await _Service(options, config, instance, doors, clock, conditions, ground).run(listeners)
 
 
-async def _kept(options: UpOptions, config: Config, instance: Instance, channel: socket.socket) -> int:
+async def _kept(options: UpOptions, config: Config, instance: Instance, channel: socket.socket, *, waits: bool) -> int:
+    if waits:
+        from .web import factory, peer  # noqa: F401 - while another one still answers
+
     clock = Clock()
     conditions = Conditions(clock.now)
-    ground = Kept(instance, channel, clock.now, LogTroubles(conditions, instance.logs).take)
+    ground = Kept(instance, channel, clock.now, LogTroubles(conditions, instance.logs).take, waits=waits)
     await ground.greet()
     with _listening(options, config, instance) as (listeners, doors):
         await ground.connect(config)

@@ -9,12 +9,13 @@ import contextlib
 import itertools
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..children import LaunchRequest, refusals
 from ..errors import CannotStart, SupervisorError
 from ..failing import point
+from .handover import Handover
 from .kept_child import KeptChild
 from .line import Post, answered
 from .pauses import Pauses
@@ -45,6 +46,7 @@ class KeptSpawner:
         self._greeted: asyncio.Future[dict[str, Any]] | None = None
         self._revive = revive
         self._post = Post()
+        self.handover = Handover(self._post)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._children: dict[Key, KeptChild] = {}
         self._notes: dict[str, bytes] = {}
@@ -53,8 +55,6 @@ class KeptSpawner:
         self._ready: asyncio.Future[None] | None = None
         self._kept: dict[str, Any] = {}
         self._over = False
-        self._upgrading: asyncio.Future[str] | None = None
-        self._gap: float | None = None
         self._told: set[Key] = set()
         self._pauses, self._dialled, self._is_up = Pauses(), 0.0, False
 
@@ -153,23 +153,6 @@ class KeptSpawner:
         finally:
             self._answers.pop(number, None)
 
-    async def upgrade(self, python: str, service: Sequence[str]) -> float | None:
-        """Returns when the keeper has become the program that is installed now; raises `SupervisorError`.
-
-        Gives the seconds for which nobody was there, where the program that came tells them.
-        """
-        self._upgrading = asyncio.get_running_loop().create_future()
-        self.send({"t": "upgrade", "python": python, "service": list(service)})
-        self._post.hold()
-        if error := await answered(self._upgrading):
-            raise SupervisorError(f"the keeper cannot be upgraded: {error}")
-        return self._gap
-
-    def _upgraded(self, error: str) -> None:
-        if self._upgrading is not None and not self._upgrading.done():
-            self._upgrading.set_result(error)
-        self._post.release()
-
     def came(self) -> None:
         """Says that this service is up: from now on another one takes its place when it dies."""
         self.send({"t": "came"})
@@ -186,9 +169,8 @@ class KeptSpawner:
         self._post.close(PATIENCE)
 
     def step_aside(self) -> None:
-        """Says that this service ends for its successor; nothing of what it said before is lost, nothing follows."""
+        """Ends for a successor; nothing of what was said before is lost, nothing follows."""
         self._over = True
-        self.send({"t": "aside"})
         self._post.close(PATIENCE)
 
     # ------------------------------------------------------------ the line
@@ -216,10 +198,11 @@ class KeptSpawner:
             case "keepsakes":
                 self._take_keepsakes(message)
             case "anew":
-                self._told, self._gap = set(), message.get("gap")
+                self._told = set()
+                self.handover.take(message)
                 self._say_hello()
-            case "not upgraded":
-                self._upgraded(message["error"])
+            case "successor" | "no successor" | "not upgraded":
+                self.handover.take(message)
             case "welcome":
                 self._take_welcome(message)
             case "ready":
@@ -262,7 +245,7 @@ class KeptSpawner:
     def _take_ready(self, message: Message) -> None:
         """All runs that this keeper knows were told. A later one is told what its predecessor may not have heard."""
         assert self._ready is not None
-        self._upgraded("")
+        self.handover.take(message)
         self._is_up = True
         if self._ready.done():
             for worker, data in self._notes.items():

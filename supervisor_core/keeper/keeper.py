@@ -91,8 +91,8 @@ class Keeper:
             case "leave":
                 self._heard = True
                 self._leave()
-            case "aside":
-                self._service.stands_aside = True
+            case "prepare" if not self._leaving:
+                self._service.prepare()
             case "over":
                 self._status = int(message["status"])
                 self._leave()
@@ -106,8 +106,8 @@ class Keeper:
         self._desk.service_died()
         if self._leaving:
             self._stop_all()
-        elif self._service.stands_aside:
-            self._service.start()
+        elif self._service.succeed():
+            pass
         elif self._has_come or self._desk.living() or ended.code is None:
             self._service.start_again()
         else:
@@ -145,6 +145,8 @@ class Keeper:
         """Why this is no moment to go away with all that is known in memory alone; "" when it is one."""
         if self._leaving:
             return "it is leaving"
+        if self._service.has_next:
+            return "another upgrade is under way"
         try:
             self._book.settle()
         except OSError as error:

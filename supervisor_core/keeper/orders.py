@@ -18,6 +18,9 @@ from ..errors import SupervisorError
 CHANNEL = "QUARTERDECK_KEEPER"
 """The variable that tells a service which of its descriptors leads to its keeper."""
 
+NEXT = "QUARTERDECK_SUCCESSOR"
+"""The variable that tells a service that it waits for another one to end."""
+
 TRIES, PAUSE = 40, 0.05
 """Looks at a lock that is held, and the seconds between them."""
 

@@ -15,7 +15,7 @@ from ..children.loops import Timer, watch
 from ..failing import point
 from .foreign import how_it_ended
 from .loop import Loop
-from .orders import CHANNEL
+from .orders import CHANNEL, NEXT
 from .pauses import Pauses
 from .wire import Broken, Message, Wire
 
@@ -36,8 +36,8 @@ class Service:
         self._loop, self._command, self._take, self._died = loop, command, take, died
         self.pid = 0
         self.up = self._was_up = False
-        self.stands_aside = False
-        """It is about to end, in order, for its successor."""
+        self._next: tuple[int, socket.socket] | None = None
+        """A successor that waits, with its channel, until this one has ended."""
         self._wire: Wire | None = None
         self._pidfd = -1
         self._unwatch: Callable[[], None] | None = None
@@ -50,29 +50,36 @@ class Service:
     def start(self) -> None:
         """Starts it. Where it cannot be started, that is tried again like after a death."""
         self._again = None
+        begun = self._spawn()
+        if begun is None:
+            self.start_again()
+            return
+        point("service started")
+        self.follow(*begun)
+
+    def _spawn(self, **more: str) -> tuple[int, socket.socket] | None:
+        """A process of it, with the channel that it is to speak through; None where there can be none."""
         ours, theirs = socket.socketpair()
         theirs.set_inheritable(True)
         try:
             pid = os.posix_spawn(
                 self._command[0],
                 list(self._command),
-                {**os.environ, CHANNEL: str(theirs.fileno())},
+                {**os.environ, CHANNEL: str(theirs.fileno()), **more},
                 setsid=True,
                 setsigmask=(),
                 setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ),
             )
         except OSError:
             ours.close()
-            self.start_again()
-            return
+            return None
         finally:
             theirs.close()
-        point("service started")
-        self.follow(pid, ours)
+        return pid, ours
 
     def follow(self, pid: int, channel: socket.socket) -> None:
         """Belongs to this process, which may be somebody else's child, from now on; takes the channel over."""
-        self.pid, self.up, self.stands_aside, self._born = pid, False, False, self._loop.time()
+        self.pid, self.up, self._born = pid, False, self._loop.time()
         self._wire = Wire(channel)
         self._loop.add_reader(self._wire.fileno(), self._readable)
         try:
@@ -87,8 +94,54 @@ class Service:
         lived = self._loop.time() - self._born
         self._again = self._loop.call_later(self._pauses.after(lived, was_up=self._was_up), self.start)
 
+    def prepare(self) -> None:
+        """Starts a successor beside it, which waits at its first word; tells when that has come, or that none will."""
+        if self._next is not None:
+            self._part()
+        self._next = self._spawn(**{NEXT: "1"})
+        if self._next is None:
+            self.tell({"t": "no successor"})
+            return
+        channel = self._next[1]
+        channel.setblocking(False)
+        self._loop.add_reader(channel.fileno(), self._next_speaks)
+
+    def _next_speaks(self) -> None:
+        assert self._next is not None
+        channel = self._next[1]
+        try:
+            there = bool(channel.recv(1, socket.MSG_PEEK))
+        except OSError:
+            there = False
+        self._loop.remove_reader(channel.fileno())
+        if not there:
+            self._part()
+        point("successor came")
+        self.tell({"t": "successor" if there else "no successor"})
+
+    def succeed(self) -> bool:
+        """Goes on with the successor that waits; false where there is none."""
+        if self._next is None:
+            return False
+        begun, self._next = self._next, None
+        self._loop.remove_reader(begun[1].fileno())
+        self.follow(*begun)
+        return True
+
+    def _part(self) -> None:
+        """Without its channel a successor that waits ends by itself."""
+        if self._next is not None:
+            self._loop.remove_reader(self._next[1].fileno())
+            self._next[1].close()
+            self._next = None
+
+    @property
+    def has_next(self) -> bool:
+        return self._next is not None
+
     def give_up(self) -> None:
         """Does not start it again."""
+        self._part()
         if self._again is not None:
             self._again.cancel()
             self._again = None

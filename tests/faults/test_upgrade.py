@@ -1,16 +1,19 @@
 """Keeper and service become what is installed now, while twenty workers write and whatever else is under way."""
 
+import http.client
+import json
 import os
+import socket
 import threading
+from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.faults.service import Events, Service, alive, stays, until, zoo
 from tests.faults.test_kills import Kept, config, finish, identity
 
-GAP = 2.0
+GAP = 1.0
 """Seconds without a service that an upgrade may cost."""
 
 WRITERS = 10
@@ -19,6 +22,15 @@ WRITERS = 10
 def pipes(pid: int) -> list[str]:
     """What its output goes to, as the kernel knows it."""
     return [os.stat(f"/proc/{pid}/fd/{number}").st_ino for number in (1, 2)]
+
+
+def ask(service: Service, path: str) -> dict:
+    """Without httpx, which leaves a descriptor open when nobody is there."""
+    with closing(http.client.HTTPConnection("localhost")) as connection, socket.socket(socket.AF_UNIX) as way:
+        way.connect(str(service.state / "socket"))
+        connection.sock = way
+        connection.request("GET", f"/api/v1{path}")
+        return json.loads(connection.getresponse().read())
 
 
 def asked(service: Kept) -> dict:
@@ -31,10 +43,8 @@ def asked(service: Kept) -> dict:
 
     def there():
         try:
-            service.manager()  # knocks: httpx leaves a descriptor open when nobody is there
-            with service.client() as client:
-                told = client.get("/upgrade").json()["upgrade"]
-        except (OSError, httpx.TransportError):
+            told = ask(service, "/upgrade")["upgrade"]
+        except (OSError, http.client.HTTPException):
             return None
         return told if told["state"] == "done" and told["asked"] == begun["asked"] else None
 
