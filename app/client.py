@@ -159,6 +159,13 @@ class Client:
         """`{"url", "path", "expires"}`; `url` is None where the service has no address of its own."""
         return self._ask("POST", "/api/v1/login-links", body={})
 
+    def upgrade(self) -> Json:
+        """Asks for an upgrade; `{"upgrade"}` as soon as the keeper is the new program."""
+        return self._ask("POST", "/api/v1/upgrade", body={}, wait=60.0)
+
+    def last_upgrade(self) -> Json:
+        return self._ask("GET", "/api/v1/upgrade")
+
     def shut_down(self) -> Json:
         return self._ask("POST", "/api/v1/shutdown", body={})
 

@@ -117,6 +117,11 @@ def _parser() -> argparse.ArgumentParser:
     check = add("check", "reading", "read a config file and print every problem, without a service")
     check.add_argument("file", nargs="?", help="a config file, or one that it includes")
 
+    upgrade = add("upgrade", "upgrade", "become what is installed now, keeper and service; no worker notices")
+    upgrade.add_argument(
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to wait for the successor (default 60)"
+    )
+
     add("token", "reading", "print the owner's token")
     login = add("login", "reading", "print a one-time link for a browser")
     login.add_argument("--port", type=int, metavar="N", help="the port at this end of an ssh tunnel")

@@ -3,14 +3,18 @@
 import http.client
 import json
 import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.faults.service import Events, Service, alive, stays, until, zoo
+from tests.faults.service import ROOT, Events, Service, alive, stays, until, zoo
 from tests.faults.test_kills import Kept, config, finish, identity
 
 GAP = 1.0
@@ -112,6 +116,73 @@ def test_streams_are_told_to_come_back_and_who_waits_is_told_how_far_it_is(tmp_p
             assert client.post("/workers/slow/kill").status_code == 200
         assert not alive(slow)
         assert service.workers()["slow"]["state"] == "stopped"
+
+
+UNDER_WAY = f"""
+[worker.stops]
+command = {zoo("ignore", "TERM", "say", "up", "pause")}
+start_seconds = 0
+stop_timeout = 3
+restart = "always"
+[worker.restarts]
+command = {zoo("ignore", "TERM", "say", "up", "pause")}
+start_seconds = 0
+stop_timeout = 3
+[worker.fails]
+command = ["false"]
+restart = "always"
+backoff = {{ initial = 3, max = 3, jitter = 0 }}
+[worker.starts]
+command = ["sleep", "600"]
+start_seconds = 2
+"""
+
+
+@pytest.mark.row(39)
+def test_what_is_under_way_ends_as_ordered(tmp_path):
+    """A stop, a restart, a back-off and a start that is not ready yet; and starts that nobody waits for."""
+    text = UNDER_WAY + stays(*(f"many{n}" for n in range(8)), more="autostart = false\n")
+    with Kept(tmp_path, text, "kept") as service:
+        pids = {name: service.pid_of(name) for name in ("stops", "restarts")}
+        until(lambda: all(service.lines(name) for name in pids))
+        until(lambda: service.workers()["fails"]["state"] == "backoff")
+        with service.client() as client:
+            client.post("/workers/starts/restart?wait=0")
+            for name, action in (("stops", "stop"), ("restarts", "restart")):
+                client.post(f"/workers/{name}/{action}?wait=0")
+            for n in range(8):
+                client.post(f"/workers/many{n}/start?wait=0")
+        before = service.workers()
+        asked(service)
+        after = service.workers()
+        assert [before[name]["state"] for name in (*pids, "fails")] == ["stopping", "stopping", "backoff"]
+        assert [after[name]["state"] for name in (*pids, "fails")] == ["stopping", "stopping", "backoff"]
+        then, now = (datetime.fromisoformat(rows["fails"]["deadline"]) for rows in (before, after))
+        assert abs(then - now) < timedelta(seconds=0.5), "and not longer than it was"
+        until(lambda: service.workers()["stops"]["state"] == "stopped")
+        until(lambda: service.workers()["restarts"]["run"] == 2 and service.workers()["restarts"]["ready"])
+        until(lambda: service.workers()["fails"]["run"] > before["fails"]["run"])
+        until(lambda: service.workers()["starts"]["ready"])
+        rows = service.workers()
+        assert not any(map(alive, pids.values()))
+        assert rows["stops"]["run"] == 1
+        assert rows["starts"]["run"] == 2
+        for n in range(8):
+            assert (rows[f"many{n}"]["state"], rows[f"many{n}"]["run"]) == ("running", 1)
+
+
+@pytest.mark.row(39)
+def test_the_command_waits_for_the_successor_and_says_who_was_away_for_how_long(tmp_path):
+    with Kept(tmp_path, stays("web"), "kept") as service:
+        before, keeper = service.manager(), service.keeper()
+        command = [sys.executable, "-m", "app", "upgrade", "--state", str(service.state)]
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert told.returncode == 0, told.stderr
+        away = r"; away for [\d.]+ ms\n"
+        lines = rf"keeper +pid {keeper}, the same as before{away}service +pid {before} -> (\d+){away}"
+        said = re.fullmatch(lines, told.stdout)
+        assert said, told.stdout
+        assert int(said[1]) == service.manager()
 
 
 @pytest.mark.row(39)
