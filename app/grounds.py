@@ -22,6 +22,7 @@ from supervisor_core.keeper.orders import CHANNEL, NEXT, Orders, command, start
 from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import LogSink
 
+from . import ruling
 from .rehearsal import rehearse
 from .settings import Instance
 from .watchers.upgrades import CannotUpgrade, Upgrade
@@ -158,6 +159,7 @@ class Kept:
         return left
 
     async def connect(self, config: Config) -> None:
+        self._sources = config.sources
         own = {spec.name: spec.logs for spec in config.workers}
         await self.spawner.connect(tell_policies(config.logs.max_total, config.logs.each, own))
         policies = {spec.name: spec.logs for spec in config.workers}
@@ -166,6 +168,7 @@ class Kept:
     def came(self) -> None:
         self.spawner.came()
         self.spawner.keep("came", self._now())
+        self.spawner.keep(ruling.KEEPSAKE, self._sources.told())
 
     def leaving(self) -> None:
         self.spawner.send({"t": "leave"})
@@ -225,9 +228,9 @@ class Kept:
 
 def orders_of(instance: Instance, **more: Any) -> Orders:
     """What a keeper of this instance is told: its service is what runs now, as it was started."""
-    service, state = (sys.executable, *sys.orig_argv[1:]), ("--state", str(instance.state))
-    if service[-2:] != state:
-        service += state
+    service, told = (sys.executable, *sys.orig_argv[1:]), ("-c", str(instance.config), "--state", str(instance.state))
+    if service[-len(told) :] != told:
+        service += told
     return Orders(str(instance.state), instance.mark, service, **more)
 
 

@@ -14,24 +14,26 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from supervisor_core.clock import Clock
-from supervisor_core.config import Config, ConfigError, load
+from supervisor_core.config import Config, ConfigError, ServiceSettings, load
 from supervisor_core.errors import SupervisorError
 from supervisor_core.messages import Changed, Shutdown
 from supervisor_core.model import REST, Exit, State, Status
 from supervisor_core.supervisor import Supervisor
 
 from .echo import echo
+from .entries import listening, url_of
 from .grounds import Ground, InProcess, Kept, become_kept, own_keeper
 from .host import LocalHost
-from .listeners import Address, CannotListen, Door, bind
-from .preflight import CannotBegin, chosen, listen_addresses, refuse_open_doors, refuse_second_copies
+from .listeners import CannotListen, Door
+from .preflight import CannotBegin, chosen, refuse_second_copies
+from .ruling import ruling
 from .settings import Instance, InstanceTaken, UpOptions
 from .watchers.conditions import Conditions, LogTroubles
+from .watchers.edits import Edits
 from .watchers.places import Places
 from .watchers.upgrades import Upgrades
 
@@ -50,16 +52,16 @@ def serve(options: UpOptions) -> int:
     logging.basicConfig(format="quarterdeck: %(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
         channel, waits = own_keeper()
+        if channel is not None:
+            return asyncio.run(_kept(options, channel, waits=waits))
         config = load(options.config_path)
         chosen(config.workers, options.names)
         instance = Instance.find(options, config.service)
-        if channel is None and (options.in_process or sys.platform != "linux"):
-            with instance.lock():
-                refuse_second_copies(instance)
-                return asyncio.run(_in_process(options, config, instance))
-        if channel is None:
-            channel = become_kept(instance)
-        return asyncio.run(_kept(options, config, instance, channel, waits=waits))
+        if not options.in_process and sys.platform == "linux":
+            return asyncio.run(_kept(options, become_kept(instance), config))
+        with instance.lock():
+            refuse_second_copies(instance)
+            return asyncio.run(_in_process(options, config, instance))
     except ConfigError as error:
         print(error, file=sys.stderr)
     except (CannotBegin, CannotListen, InstanceTaken, SupervisorError, OSError) as error:
@@ -68,22 +70,27 @@ def serve(options: UpOptions) -> int:
 
 
 async def _in_process(options: UpOptions, config: Config, instance: Instance) -> int:
-    with _listening(options, config, instance) as (listeners, doors):
+    with listening(options, config, instance) as (listeners, doors):
         clock = Clock()
         conditions = Conditions(clock.now)
         ground = InProcess(config, instance, clock.now, LogTroubles(conditions, instance.logs).take)
         return await _Service(options, config, instance, doors, clock, conditions, ground).run(listeners)
 
 
-async def _kept(options: UpOptions, config: Config, instance: Instance, channel: socket.socket, *, waits: bool) -> int:
+async def _kept(
+    options: UpOptions, channel: socket.socket, config: Config | None = None, *, waits: bool = False
+) -> int:
+    """Without a config this is the successor of another process: what ruled there rules here."""
     if waits:
         from .web import factory, peer  # noqa: F401 - while another one still answers
 
     clock = Clock()
     conditions = Conditions(clock.now)
+    instance = Instance.find(options, ServiceSettings() if config is None else config.service)
     ground = Kept(instance, channel, clock.now, LogTroubles(conditions, instance.logs).take, waits=waits)
-    await ground.greet()
-    with _listening(options, config, instance) as (listeners, doors):
+    left = await ground.greet()
+    config = ruling(left, options.config_path) if config is None else config
+    with listening(options, config, instance) as (listeners, doors):
         await ground.connect(config)
         refuse_second_copies(instance, known=ground.spawner.live())
         status = await _Service(options, config, instance, doors, clock, conditions, ground).run(listeners)
@@ -91,33 +98,10 @@ async def _kept(options: UpOptions, config: Config, instance: Instance, channel:
     return status
 
 
-@contextlib.contextmanager
-def _listening(
-    options: UpOptions, config: Config, instance: Instance
-) -> Iterator[tuple[list[socket.socket], list[Door]]]:
-    """The listening sockets, and those of them that have a name in the file system."""
-    addresses = listen_addresses(options, config)
-    refuse_open_doors(addresses, options, config)
-    group = config.service.socket_group or ""
-    with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(bind(address, group)) for address in addresses]
-        listeners.append(stack.enter_context(bind(Address(path=str(instance.socket)))))
-        doors = [Door(Path(address.path), group) for address in addresses if address.path]
-        yield listeners, [*doors, Door(instance.socket)]
-
-
 def say(text: str) -> None:
     """Prints one line of ours; a terminal that is gone stops nothing."""
     with contextlib.suppress(OSError, ValueError):
         print(f"quarterdeck: {text}", flush=True)
-
-
-def url_of(listener: socket.socket) -> str:
-    """Gives the address that a browser on this machine would use."""
-    host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - asked for, and shown as what works here
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _status_of(exit: Exit) -> int:
@@ -209,7 +193,8 @@ class _Service:
 
     def _watch(self, server: "Server") -> None:
         """Starts what follows the journal, the logs or the state folder beside the web."""
-        self._places = Places(self.instance.state, self.doors, self.conditions, server.also_on)
+        edits = Edits(self.config.sources)
+        self._places = Places(self.instance.state, self.doors, self.conditions, server.also_on, edits)
         if self.options.echo or sys.stdout.isatty():
             names = [spec.name for spec in self.specs]
             self._tasks.append(asyncio.create_task(echo(self.ground.store, names, sys.stdout), name="echo"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from supervisor_core.clock import Clock
 from supervisor_core.config import ConfigError, load
+from supervisor_core.keeper.orders import CHANNEL
 
 from ..running import announced
 from ..settings import Instance, UpOptions, answers, find_config
@@ -35,10 +36,13 @@ def up(options: argparse.Namespace) -> int:
 
 
 def options_of(options: argparse.Namespace) -> UpOptions:
-    """What the command line says, and where it is silent the variables."""
+    """What the command line says, and where it is silent the variables.
+
+    A service that a keeper has started again is told its config file, which need not be there any more.
+    """
     variables = [part.strip() for part in os.environ.get("QUARTERDECK_LISTEN", "").split(",") if part.strip()]
     return UpOptions(
-        config_path=find_config(options.config),
+        config_path=Path(options.config) if CHANNEL in os.environ else find_config(options.config),
         state=Path(options.state) if options.state else None,
         names=tuple(options.names),
         detach=options.detach,

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..listeners import CannotListen, Door
 from .conditions import Conditions
+from .edits import CHANGED, Edits
 
 log = logging.getLogger("quarterdeck.places")
 
@@ -25,7 +26,7 @@ ROOM = 64 * 1024
 """Bytes below which a disk counts as full: less than one note of everything that is to be kept."""
 
 GONE, LOCKED, FULL, LOST = "state-folder-gone", "state-folder-read-only", "state-disk-full", "socket-lost"
-NAMES = (GONE, LOCKED, FULL, LOST)
+NAMES = (GONE, LOCKED, FULL, LOST, CHANGED)
 
 Found = tuple[dict[str, str], tuple[Door, ...]]
 
@@ -33,7 +34,8 @@ Found = tuple[dict[str, str], tuple[Door, ...]]
 class Places:
     """Makes conditions of what is wrong with the state folder, and opens a door again whose name was swept away.
 
-    `opened` is given the new listener. Belongs to the loop; only `look` runs in the thread.
+    `opened` is given the new listener, `edits` looks after the config. Belongs to the loop; only `look` runs in the
+    thread.
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class Places:
         doors: Sequence[Door],
         conditions: Conditions,
         opened: Callable[[socket.socket], Coroutine[Any, Any, None]],
+        edits: Edits,
     ) -> None:
         self._state = state
         self._identity = identity(state)
         self._doors = tuple(doors)
         self._conditions = conditions
         self._opened = opened
+        self._edits = edits
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = threading.Event()
@@ -63,7 +67,7 @@ class Places:
         """Gives sentences by condition, and the doors without a name."""
         troubles = troubles_of(self._state, self._identity)
         doors = (door for door in self._doors if GONE not in troubles or not door.path.is_relative_to(self._state))
-        return troubles, tuple(door for door in doors if not door.stands())
+        return troubles | self._edits.look(), tuple(door for door in doors if not door.stands())
 
     def _run(self) -> None:
         last: Found = {}, ()
