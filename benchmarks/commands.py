@@ -1,7 +1,8 @@
 """The command line, the order of the rounds (A B C A B C), and where the figures go.
 
     ./run bench                              everything, about an hour
-    ./run bench boot stop --sizes 10,100     some axes (boot, memory, idle, restart, kill-all, stop, storm, logs)
+    ./run bench boot stop --sizes 10,100     some axes (boot, memory, idle, restart, kill-all, stop, storm, logs,
+                                             survive)
     ./run bench --peers quarterdeck,s6       some rows
     ./run bench --show FILE… --record        the tables of earlier runs, into RESULTS.md
     ./run bench boot --peers 'quarterdeck --in' --sizes 1000 --profile    where the time goes (cProfile)
@@ -25,15 +26,18 @@ from . import axes, machine, processes
 from .axes import FLOODS, Amounts
 from .life import Broken
 from .notes import TooLate
-from .peers import LOGS, STANDING, STORM, Peer, all_peers
+from .peers import LOGS, STANDING, STORM, SURVIVE, Peer, all_peers
 from .peers.quarterdeck import Quarterdeck
 from .results import Results, Sample
+from .survival import survive
 from .tools import HERE, ROOT, Missing, say, worker
 
-AXES = ("boot", "memory", "idle", "restart", "kill-all", "stop", "storm", "logs")
+AXES = ("boot", "memory", "idle", "restart", "kill-all", "stop", "storm", "logs", "survive")
 RESULTS = HERE / "RESULTS.md"
 FIGURES = ROOT / ".run" / "bench"
 PROFILE = "quarterdeck.profile"
+STEADY = 1000
+"""Lines a second of each writer in `survive`."""
 
 Task = tuple[str, int, Callable[[Peer], axes.Figures]]
 """A kind of life, its size, and what measures it."""
@@ -48,6 +52,8 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", default="0,10,100,1000", help="numbers of workers (0,10,100,1000)")
     parser.add_argument("--idle", type=float, default=amounts.idle, metavar="S", help="seconds of rest (20)")
     parser.add_argument("--kills", type=int, default=amounts.kills, metavar="N", help="kills one by one in a life (60)")
+    parser.add_argument("--deaths", type=int, default=20, metavar="N", help="kills of a supervisor in survive (20)")
+    parser.add_argument("--survivors", type=int, default=20, metavar="N", help="writers in survive (20)")
     parser.add_argument("--lines", type=int, default=amounts.lines, metavar="N", help="lines of a flood (2000000)")
     parser.add_argument(
         "--profile", action="store_true", help="quarterdeck --in-process under cProfile; print where the time goes"
@@ -112,7 +118,7 @@ def tasks(told: argparse.Namespace) -> Iterator[Task]:
     """The lives that the chosen axes need."""
     wanted = set(told.axes or AXES) | ({"stop"} if told.profile else set())  # killed, it would write no profile
     amounts = Amounts(idle=told.idle, kills=told.kills, lines=told.lines)
-    if wanted - {"storm", "logs"}:
+    if wanted - {"storm", "logs", "survive"}:
         for size in map(int, told.sizes.split(",")):
             yield STANDING, size, partial(axes.standing, count=size, axes=wanted, amounts=amounts)
     if "storm" in wanted:
@@ -122,6 +128,9 @@ def tasks(told: argparse.Namespace) -> Iterator[Task]:
         for name, flood in FLOODS.items():
             size = amounts.writers if flood.many else 1
             yield f"{LOGS} {name}", size, partial(axes.flood, flood=flood, amounts=amounts)
+    if "survive" in wanted:
+        size = told.survivors
+        yield SURVIVE, size, partial(survive, count=size, deaths=told.deaths, rate=STEADY)
 
 
 def sample(peer: Peer, doing: str, size: int, number: int, task: Callable[[Peer], axes.Figures]) -> Sample:

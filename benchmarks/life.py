@@ -10,19 +10,19 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from . import processes, tools
 from .notes import Notes, TooLate
-from .peers import Job, Peer
+from .peers import WRITING, Job, Peer
 
 START_PATIENCE = 120.0
 STOP_PATIENCE = 60.0
 """Seconds until what did not come about is called so."""
 
-ACTIONS = {"standing": "sleep", "storm": "exit", "logs": "write"}
+ACTIONS = {"standing": "sleep", "storm": "exit", "logs": "write", "survive": "steady", "watched": "steady"}
 
 
 class Broken(Exception):
@@ -36,13 +36,17 @@ class Life:
         self.peer, self.job, self.notes = peer, job, notes
         command = peer.prepare(job)
         self._paid = _children_paid()
-        self._output = (job.folder / "output").open("wb")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("QUARTERDECK_")}
+        self._output = (job.folder / "output").open("ab")
         self.begun = time.monotonic_ns()
-        self.main = subprocess.Popen(
+        self.command, self.main = command, self.start(command)
+
+    def start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Starts the peer or a client of it; its output goes where the peer's goes."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("QUARTERDECK_")}
+        return subprocess.Popen(
             command,
-            cwd=job.folder if peer.kind.value != "ours" else tools.ROOT,
-            env=environment | peer.environment,
+            cwd=self.job.folder if self.peer.kind.value != "ours" else tools.ROOT,
+            env=environment | self.peer.environment,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,
@@ -153,8 +157,9 @@ def live(peer: Peer, doing: str, count: int, arguments: Iterable[object] = ()) -
     folder = Path(tempfile.mkdtemp(prefix="qd-bench-"))
     try:
         notes = Notes(folder / "notes")
+        (folder / "notes.written").mkdir()
         told = tuple(str(argument) for argument in arguments)
-        job = Job(folder, tools.worker(), ACTIONS[doing], notes.path, count, told, doing == "logs")
+        job = Job(folder, tools.worker(), ACTIONS[doing], notes.path, count, told, doing in WRITING)
         life = Life(peer, job, notes)
         try:
             yield life

@@ -55,6 +55,21 @@ def has_argument(pid: int, argument: str) -> bool:
         return False
 
 
+def command(pid: int) -> str:
+    """Its arguments, with spaces between; "" when it is not there or has ended."""
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def name(pid: int) -> str:
+    try:
+        return (PROC / str(pid) / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
     """Gives user and system seconds of each process that is there, all of its threads included, to a nanosecond."""
     found = {}

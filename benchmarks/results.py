@@ -100,6 +100,22 @@ TABLES = (
         )
         for name, flood in FLOODS.items()
     ),
+    Table(
+        "A supervisor's process is killed again and again under {size} writers",
+        "survive",
+        (
+            Column("lines", "lines", 0, ratio=False),
+            Column("lost", "lost", 0, ratio=False),
+            Column("doubled", "doubled", 0, ratio=False),
+            Column("torn", "torn", 0, ratio=False),
+            Column("touched", "workers ended", 0, ratio=False),
+            Column("twice", "running twice", 0, ratio=False),
+            Column("ends", "ends", 0, ratio=False),
+            Column("unexplained", "code unknown or wrong", 0, ratio=False),
+            Column("back", "p50 s until it answers", 3, percentile=0.5, ratio=False),
+            Column("back", "longest", 3, percentile=1.0, ratio=False),
+        ),
+    ),
 )
 
 
@@ -139,6 +155,12 @@ GOALS = (
     Goal("logs one", 1, "cpu", 0.07),
     Goal("logs line", 1, "cpu", 0.12),
     *(Goal(f"logs {name}", n, "lost", 0.0) for name, n in (("one", 1), ("many", 100), ("line", 1))),
+    *(
+        Goal("survive", 20, column, 0.0, peer=f"quarterdeck, {whom} killed")
+        for whom in ("service", "keeper")
+        for column in ("lost", "doubled", "torn", "touched", "twice", "unexplained")
+    ),
+    *(Goal("survive", 20, "back", 2.0, 1.0, f"quarterdeck, {whom} killed") for whom in ("service", "keeper")),
 )
 
 

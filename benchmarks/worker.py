@@ -6,10 +6,11 @@ of what is measured then is Python's own start, so figures with it compare with 
 
 import os
 import signal
+import struct
 import sys
 import time
 
-LINE = 100
+LINE, BATCH = 100, 10
 
 
 def main(arguments: list[str]) -> int:
@@ -29,8 +30,28 @@ def main(arguments: list[str]) -> int:
         note("begin")
         write_lines(index, int(arguments[3]), int(arguments[4]))
         note("end")
+    if action == "steady" and not os.path.exists(path + ".over"):
+        write_steadily(path, index, int(arguments[3]))
     while True:
         signal.pause()
+
+
+def write_steadily(notes: str, index: int, rate: int) -> None:
+    asked: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
+    count = os.open(f"{notes}.written/{index}.{os.getpid()}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    n = 0
+    while not asked:
+        text = "".join(f"w{index:04d} {n + i:010d} p{os.getpid()} ".ljust(LINE - 1, "x") + "\n" for i in range(BATCH))
+        try:
+            os.write(1, text.encode())
+        except OSError:
+            os._exit(107)
+        n += BATCH
+        os.pwrite(count, struct.pack("l", n), 0)
+        if rate and not asked:
+            time.sleep(BATCH / rate)
+    os._exit(index + 1)
 
 
 def write_lines(index: int, lines: int, block: int) -> None:

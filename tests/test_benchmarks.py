@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ if not (ROOT / "benchmarks").is_dir():
 
 from benchmarks.notes import check_lines, expected  # noqa: E402
 from benchmarks.results import Results  # noqa: E402
+from benchmarks.survival import Tally, tally  # noqa: E402
 
 LINES = 1000
 
@@ -35,6 +37,28 @@ def test_what_was_written_is_counted_and_compared(tmp_path: Path) -> None:
     assert written(tmp_path, good[:500] + good[600:]) == (LINES - 1, False)
     assert written(tmp_path, good + good[-100:]) == (LINES + 1, False)
     assert written(tmp_path, good[:500] + good[600:700] + good[500:600] + good[700:]) == (LINES, False)
+
+
+def lines(pid: int, numbers: Iterable[int]) -> bytes:
+    return b"".join(f"w0007 {n:010d} p{pid} ".encode().ljust(99, b"x") + b"\n" for n in numbers)
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (lines(11, range(20)) + lines(22, range(10)), Tally(30)),
+        (lines(11, range(20)) + lines(22, range(15)), Tally(30)),  # killed before it had counted its last write
+        (lines(11, range(19)) + lines(22, range(1, 10)), Tally(30, lost=2)),
+        (lines(11, [*range(20), 4]) + lines(22, range(10)), Tally(30, doubled=1)),
+        (lines(11, range(20))[:-40] + lines(22, range(10)), Tally(30, lost=2, torn=1)),
+        (lines(11, range(20)) + lines(22, range(10)) + lines(33, [0]), Tally(30, torn=1)),
+        (lines(11, range(20)) + lines(22, range(10))[:-1], Tally(30, lost=1, torn=1)),
+    ],
+)
+def test_lost_doubled_and_torn_lines_of_all_lives_are_counted(tmp_path: Path, data: bytes, found: Tally) -> None:
+    (tmp_path / "1").write_bytes(data[:1234])
+    (tmp_path / "2").write_bytes(data[1234:])
+    assert tally([tmp_path / "1", tmp_path / "2"], 7, {11: 20, 22: 10}) == found
 
 
 def test_a_ratio_is_to_the_best_rival_and_a_missed_goal_is_named_first() -> None:
@@ -67,3 +91,18 @@ def test_the_harness_measures_ours_and_the_floor(tmp_path: Path) -> None:
         assert 0 < sample["figures"]["first"] <= sample["figures"]["boot"], sample
         assert sample["figures"]["stop"] > 0, sample
     assert "### Boot, N=3" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler: the worker is a C program")
+def test_the_harness_kills_and_counts(tmp_path: Path) -> None:
+    amounts = ["--deaths", "1", "--survivors", "2", "--rounds", "1", "--python", sys.executable, "--figures", tmp_path]
+    command = [sys.executable, ROOT / "benchmarks", "survive", "--peers", "quarterdeck", *amounts]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (figures,) = tmp_path.glob("*.json")
+    service, keeper, alone = (sample["figures"] for sample in json.loads(figures.read_text())["samples"])
+    for kept in (service, keeper):
+        assert kept["lines"] > 0
+        assert [kept[key] for key in ("lost", "doubled", "torn", "touched", "twice", "unexplained")] == [0] * 6
+    assert (alone["touched"], alone["unexplained"]) == (2, 2), "in-process the workers end with it"

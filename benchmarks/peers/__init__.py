@@ -14,6 +14,11 @@ from pathlib import Path
 STANDING, STORM, LOGS = "standing", "storm", "logs"
 """What is done with the workers: left to stand; ending at once, for ever; writing."""
 
+SURVIVE, WATCHED = "survive", "watched"
+"""Writing while their supervisor is killed; writing while somebody looks."""
+
+WRITING = frozenset({LOGS, SURVIVE, WATCHED})
+
 
 class Kind(Enum):
     """Whether a row is ours, a rival's, or a mark of what is possible. Ratios are to the best rival."""
@@ -75,6 +80,7 @@ class Peer(ABC):
 
 def all_peers() -> list[Peer]:
     """Every row, in the order of the rounds."""
+    from . import killed
     from .arbiters import Circus, Supervisord
     from .marks import Cat, File, Floor
     from .pm2 import Pm2
@@ -93,4 +99,5 @@ def all_peers() -> list[Peer]:
         Supervisord(),
         Circus(),
         Pm2(),
+        *killed.rows(),
     ]
