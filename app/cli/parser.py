@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     upgrade.add_argument(
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to wait for the successor (default 60)"
     )
+    add("doctor", "doctor", "what this machine gives, what for, and what to do; 1 where something needed is missing")
 
     add("token", "reading", "print the owner's token")
     login = add("login", "reading", "print a one-time link for a browser")
