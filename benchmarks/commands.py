@@ -2,7 +2,7 @@
 
     ./run bench                              everything, about an hour
     ./run bench boot stop --sizes 10,100     some axes (boot, memory, idle, restart, kill-all, stop, storm, logs,
-                                             survive)
+                                             survive, watched)
     ./run bench --peers quarterdeck,s6       some rows
     ./run bench --show FILE… --record        the tables of earlier runs, into RESULTS.md
     ./run bench boot --peers 'quarterdeck --in' --sizes 1000 --profile    where the time goes (cProfile)
@@ -26,13 +26,14 @@ from . import axes, machine, processes
 from .axes import FLOODS, Amounts
 from .life import Broken
 from .notes import TooLate
-from .peers import LOGS, STANDING, STORM, SURVIVE, Peer, all_peers
+from .peers import LOGS, STANDING, STORM, SURVIVE, WATCHED, Peer, all_peers
 from .peers.quarterdeck import Quarterdeck
 from .results import Results, Sample
 from .survival import survive
 from .tools import HERE, ROOT, Missing, say, worker
+from .watching import watched
 
-AXES = ("boot", "memory", "idle", "restart", "kill-all", "stop", "storm", "logs", "survive")
+AXES = ("boot", "memory", "idle", "restart", "kill-all", "stop", "storm", "logs", "survive", "watched")
 RESULTS = HERE / "RESULTS.md"
 FIGURES = ROOT / ".run" / "bench"
 PROFILE = "quarterdeck.profile"
@@ -54,6 +55,8 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=int, default=amounts.kills, metavar="N", help="kills one by one in a life (60)")
     parser.add_argument("--deaths", type=int, default=20, metavar="N", help="kills of a supervisor in survive (20)")
     parser.add_argument("--survivors", type=int, default=20, metavar="N", help="writers in survive (20)")
+    parser.add_argument("--turns", type=int, default=40, metavar="N", help="windows of each kind in watched (40)")
+    parser.add_argument("--window", type=float, default=0.5, metavar="S", help="seconds of each window (0.5)")
     parser.add_argument("--lines", type=int, default=amounts.lines, metavar="N", help="lines of a flood (2000000)")
     parser.add_argument(
         "--profile", action="store_true", help="quarterdeck --in-process under cProfile; print where the time goes"
@@ -118,7 +121,7 @@ def tasks(told: argparse.Namespace) -> Iterator[Task]:
     """The lives that the chosen axes need."""
     wanted = set(told.axes or AXES) | ({"stop"} if told.profile else set())  # killed, it would write no profile
     amounts = Amounts(idle=told.idle, kills=told.kills, lines=told.lines)
-    if wanted - {"storm", "logs", "survive"}:
+    if wanted - {"storm", "logs", "survive", "watched"}:
         for size in map(int, told.sizes.split(",")):
             yield STANDING, size, partial(axes.standing, count=size, axes=wanted, amounts=amounts)
     if "storm" in wanted:
@@ -131,6 +134,8 @@ def tasks(told: argparse.Namespace) -> Iterator[Task]:
     if "survive" in wanted:
         size = told.survivors
         yield SURVIVE, size, partial(survive, count=size, deaths=told.deaths, rate=STEADY)
+    if "watched" in wanted:
+        yield WATCHED, 1, partial(watched, turns=told.turns, seconds=told.window)
 
 
 def sample(peer: Peer, doing: str, size: int, number: int, task: Callable[[Peer], axes.Figures]) -> Sample:

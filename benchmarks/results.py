@@ -116,6 +116,27 @@ TABLES = (
             Column("back", "longest", 3, percentile=1.0, ratio=False),
         ),
     ),
+    Table(
+        "A worker that floods its log while somebody looks, in turns: % fewer lines than beside it with nobody",
+        "watched",
+        (
+            Column("alone", "M lines/s alone", 2, more_is_better=True, percentile=0.5, ratio=False),
+            *(
+                Column(key, f"{title}{part}", 1, percentile=percentile, ratio=False)
+                for key, title in (("noise", "nobody"), ("unread", "open, takes nothing"), ("read", "reads all"))
+                for part, percentile in ((", p25", 0.25), (", p50", 0.5), (", p75", 0.75))
+            ),
+        ),
+    ),
+    Table(
+        "The same: the supervisor's CPU seconds a million lines",
+        "watched",
+        (
+            Column("alone_cpu", "nobody", 3, percentile=0.5, ratio=False),
+            Column("unread_cpu", "open, takes nothing", 3, percentile=0.5, ratio=False),
+            Column("read_cpu", "reads all", 3, percentile=0.5, ratio=False),
+        ),
+    ),
 )
 
 
@@ -160,6 +181,7 @@ GOALS = (
         for whom in ("service", "keeper")
         for column in ("lost", "doubled", "torn", "touched", "twice", "unexplained")
     ),
+    Goal("watched", 1, "unread", 1.0, 0.5),
     *(Goal("survive", 20, "back", 2.0, 1.0, f"quarterdeck, {whom} killed") for whom in ("service", "keeper")),
 )
 

@@ -19,6 +19,7 @@ if not (ROOT / "benchmarks").is_dir():
 from benchmarks.notes import check_lines, expected  # noqa: E402
 from benchmarks.results import Results  # noqa: E402
 from benchmarks.survival import Tally, tally  # noqa: E402
+from benchmarks.watching import figures  # noqa: E402
 
 LINES = 1000
 
@@ -59,6 +60,14 @@ def test_lost_doubled_and_torn_lines_of_all_lives_are_counted(tmp_path: Path, da
     (tmp_path / "1").write_bytes(data[:1234])
     (tmp_path / "2").write_bytes(data[1234:])
     assert tally([tmp_path / "1", tmp_path / "2"], 7, {11: 20, 22: 10}) == found
+
+
+def test_a_watched_window_is_compared_with_its_two_neighbours() -> None:
+    """A machine that becomes slower all the time: only the windows with a reader are slower than that."""
+    windows = {"alone": [(100.0, 1.0), (80.0, 1.0), (60.0, 1.0)], "unread": [(90.0, 1.0)], "read": [(35.0, 2.0)]}
+    found = figures(windows)
+    assert (found["unread"], found["read"], found["noise"]) == ([0.0], [50.0], [0.0])
+    assert found["read_cpu"] == [2.0]
 
 
 def test_a_ratio_is_to_the_best_rival_and_a_missed_goal_is_named_first() -> None:

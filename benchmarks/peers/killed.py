@@ -17,12 +17,12 @@ import tempfile
 import xmlrpc.client
 from abc import abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .. import processes, tools
 from . import SURVIVE, Job, Kind, Peer
 from .arbiters import Circus, Supervisord
+from .asking import Local, LocalTransport, listens
 from .pm2 import Pm2
 from .quarterdeck import Quarterdeck
 from .trees import S6, Runit, write_script
@@ -30,28 +30,6 @@ from .trees import S6, Runit, write_script
 ONLY = frozenset({SURVIVE})
 PATIENCE = 15.0
 """Seconds for an answer of a client."""
-
-
-class Local(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=10)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-class LocalTransport(xmlrpc.client.Transport):
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002
-        return Local(self._path)
 
 
 @dataclass
@@ -239,12 +217,6 @@ class KilledPm2(Pm2, Killed):
         return {int(row["name"][1:]): row["pm2_env"].get("exit_code") for row in self._rows()}
 
 
-def _listens(fifo: Path) -> bool:
-    """Whether somebody reads from a FIFO: how runit and s6 themselves find out whether a service is supervised."""
-    os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
-    return True
-
-
 def _called(name: str, pids: set[int]) -> list[int]:
     return sorted(pid for pid in pids if processes.name(pid) == name)
 
@@ -266,7 +238,7 @@ class KilledRunit(Runit, Killed):
         return [main] if self.victim == "runsvdir" else _called("runsv", own)
 
     def answers(self, job: Job) -> bool:
-        return all(_listens(job.folder / "scan" / name / "supervise" / "ok") for _, name in job.names())
+        return all(listens(job.folder / "scan" / name / "supervise" / "ok") for _, name in job.names())
 
     def codes(self, job: Job) -> dict[int, int | None] | None:
         places = [(index, job.folder / "scan" / name / "code") for index, name in job.names()]
@@ -284,7 +256,7 @@ class KilledS6(S6, Killed):
         return [main] if self.victim == "s6-svscan" else _called("s6-supervise", own)
 
     def answers(self, job: Job) -> bool:
-        return all(_listens(job.folder / "scan" / name / "supervise" / "control") for _, name in job.names())
+        return all(listens(job.folder / "scan" / name / "supervise" / "control") for _, name in job.names())
 
     def codes(self, job: Job) -> dict[int, int | None] | None:
         found: dict[int, int | None] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import tools
-from . import Job, Kind, Peer
+from . import LOGS, STANDING, STORM, WATCHED, Job, Kind, Peer
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Quarterdeck(Peer):
     name: str = "quarterdeck"
     kind: Kind = Kind.OURS
     kept: bool = True
+    does: frozenset[str] = frozenset({STANDING, STORM, LOGS, WATCHED})
     backoff: str = "backoff = { initial = 0, max = 0, jitter = 0 }"
     profile: Path | None = None
     python: Path | None = None
