@@ -133,7 +133,7 @@ class KeptRun:
             self._pass_away(self.leader or Ended(reason=REBOOTED))
         elif self.ended is None:
             self._find(record, handed)
-        self._silent = not self._sources
+        self._silent |= not self._sources
 
     def _find(self, record: RunRecord, handed: Mapping[str, int]) -> None:
         runs, about = self._runs, record.about

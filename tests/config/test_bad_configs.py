@@ -262,6 +262,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
+@pytest.mark.row(56)
 def test_each_problem_is_one_sentence_at_its_line(case, tmp_path):
     text, expected = BAD[case]
     assert problems(tmp_path, text, environ={}) == expected

@@ -43,12 +43,19 @@ ROWS: Mapping[int, str] = {
     31: "coroutine swallows cancellation",
     32: "manager killed, again and again, under load",
     33: "keeper killed",
+    34: "both killed",
+    35: "killed at every step",
+    36: "exits while no manager is there",
+    37: "process number given out again",
+    38: "manager out of memory",
+    39: "upgrade; manager and keeper of different versions",
     40: "older version, newer state",
     41: "log disk full or out of inodes",
     42: "state disk full",
     43: "state folder read-only or gone",
     44: "EIO, a stalled disk, one failed fsync",
     45: "power cut",
+    46: "history database corrupt",
     47: "journal damaged at each byte",
     48: "segment missing, truncated, replaced",
     49: "live log file deleted or rotated by others",
@@ -57,6 +64,10 @@ ROWS: Mapping[int, str] = {
     52: "the wall clock jumps",
     53: "the service stands still for a while",
     54: "limit of descriptors reached",
+    55: "many workers at rest",
+    56: "reload: every problem of a bad file is told, and nothing changes",
+    57: "reload: renamed, changed, removed",
+    58: "two reloads, reload and restart, reload and shutdown",
     59: "config replaced while it is read, huge, a loop, anybody's",
     60: "a second instance, racing starts",
     61: "stale socket, socket swept away",
@@ -64,6 +75,7 @@ ROWS: Mapping[int, str] = {
     63: "signals, also during the start; a closed terminal",
     64: "shutdown with open streams, a slow download, a stuck request",
     65: "ten thousand changes a second",
+    66: "leaks over thousands of restarts",
     78: "many ranges, overlapping ones, negative ones",
 }
 
@@ -71,6 +83,9 @@ ELSEWHERE: Mapping[int, str] = {
     25: "probes are not built yet; a start_timeout is (scenario start_timeout)",
     27: "the notify socket is not built yet",
     30: "coroutines of a config file, which get a process of their own, are not built yet",
+    46: "the history database is not built yet",
+    57: "a running service cannot be told to reload yet; what a reload would do is (scenario apply_config)",
+    58: "a running service cannot be told to reload yet",
 }
 """Rows that cannot be shown, or not wholly, and why."""
 
