@@ -29,6 +29,7 @@ from .watchers.upgrades import CannotUpgrade, Upgrade
 
 Now = Callable[[], float]
 Told = Callable[[str, str, OSError | None], None]
+Hear = Callable[[int, str], None]
 
 
 class Ground(Protocol):
@@ -52,6 +53,10 @@ class Ground(Protocol):
 
     def came(self) -> None:
         """The service is up and doing."""
+        ...
+
+    def on_trouble(self, hear: Hear) -> None:
+        """Calls with errno and sentence when the state cannot be written down, and with 0 and "" when it can."""
         ...
 
     def leaving(self) -> None:
@@ -104,6 +109,9 @@ class InProcess:
     def came(self) -> None:
         pass
 
+    def on_trouble(self, hear: Hear) -> None:
+        pass
+
     def leaving(self) -> None:
         pass
 
@@ -134,7 +142,7 @@ class InProcess:
 class Kept:
     """A keeper at the other end of `channel`; `waits`: it answers when another service has ended.
 
-    `troubled` hears of output that cannot be stored, `on_trouble` of a state folder that cannot be written, and of "".
+    `troubled` hears of output that cannot be stored.
     """
 
     def __init__(self, instance: Instance, channel: socket.socket, now: Now, troubled: Told, *, waits: bool) -> None:
@@ -144,7 +152,8 @@ class Kept:
         self.spawner.on_message = self._take
         self.fresh, self._waits = True, waits
         self._left: Mapping[str, Any] = {}
-        self.on_trouble: Callable[[str], None] = lambda _: None
+        self._trouble: tuple[int, str] = (0, "")
+        self._hear: Hear = lambda *_: None
 
     @property
     def pid(self) -> int:
@@ -169,6 +178,10 @@ class Kept:
         self.spawner.came()
         self.spawner.keep("came", self._now())
         self.spawner.keep(ruling.KEEPSAKE, self._sources.told())
+
+    def on_trouble(self, hear: Hear) -> None:
+        self._hear = hear
+        hear(*self._trouble)
 
     def leaving(self) -> None:
         self.spawner.send({"t": "leave"})
@@ -217,7 +230,8 @@ class Kept:
             case "ready":
                 self.store.reconnected()
             case "trouble" | "calm":
-                self.on_trouble(message.get("about", ""))
+                self._trouble = int(message.get("errno", 0)), message.get("about", "")
+                self._hear(*self._trouble)
 
     def _revive(self) -> socket.socket:
         """Another keeper in the place of the one that has died."""

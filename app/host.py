@@ -39,6 +39,10 @@ class Host(Protocol):
         """Gives an order. Raises `Refused` with the reason; then nothing changed."""
         ...
 
+    async def durable(self) -> None:
+        """Returns when all orders so far would survive a power cut; raises `SupervisorError` when they might not."""
+        ...
+
 
 class LocalHost:
     """The supervisor in this process."""
@@ -62,3 +66,6 @@ class LocalHost:
 
     async def tell(self, order: Order) -> Receipt:
         return self._supervisor.tell(order)
+
+    async def durable(self) -> None:
+        await self._supervisor.spawner.durable()

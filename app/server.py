@@ -195,6 +195,7 @@ class _Service:
         """Starts what follows the journal, the logs or the state folder beside the web."""
         edits = Edits(self.config.sources)
         self._places = Places(self.instance.state, self.doors, self.conditions, server.also_on, edits)
+        self.ground.on_trouble(self._places.hear)
         if self.options.echo or sys.stdout.isatty():
             names = [spec.name for spec in self.specs]
             self._tasks.append(asyncio.create_task(echo(self.ground.store, names, sys.stdout), name="echo"))

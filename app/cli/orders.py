@@ -24,7 +24,7 @@ ROUND = 30.0
 
 @dataclass(slots=True)
 class Answer:
-    """What became of one order. `told` is the operation; `problem` the service's no."""
+    """What became of one order. `told` is the operation; `problem` the service's no, or its yes with a but."""
 
     name: str
     told: dict[str, Any]
@@ -33,6 +33,12 @@ class Answer:
     @property
     def state(self) -> str:
         return str(self.told.get("state", "failed"))
+
+    @property
+    def unkept(self) -> str:
+        """Why it was carried out and may be forgotten all the same; "" when it is on the disk."""
+        problem = self.problem or {}
+        return str(problem.get("detail", "")) if problem.get("code") == "not_durable" else ""
 
 
 def act(options: argparse.Namespace) -> int:
@@ -65,7 +71,7 @@ def _act(client: Client, options: argparse.Namespace) -> int:
     else:
         for answer in answers:
             _report(client, answer, action, options.wait)
-    if any(answer.state in ("failed", "superseded") for answer in answers):
+    if any(answer.state in ("failed", "superseded") or answer.unkept for answer in answers):
         return FAILED
     return UNSETTLED if options.wait and any(answer.state == "pending" for answer in answers) else DONE
 
@@ -88,6 +94,8 @@ def _wait(client: Client, answers: list[Answer], timeout: float) -> None:
 
 def _report(client: Client, answer: Answer, action: str, waited: bool) -> None:
     outcome = clean(answer.told.get("outcome") or "")
+    if answer.unkept:
+        print(clean(answer.unkept), file=sys.stderr)
     match answer.state:
         case "done":
             print(f"{clean(answer.name)}: {outcome or 'done'}")

@@ -7,6 +7,7 @@ Known wart: what is put right again within the second is not noticed, and need n
 """
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -26,7 +27,10 @@ ROOM = 64 * 1024
 """Bytes below which a disk counts as full: less than one note of everything that is to be kept."""
 
 GONE, LOCKED, FULL, LOST = "state-folder-gone", "state-folder-read-only", "state-disk-full", "socket-lost"
-NAMES = (GONE, LOCKED, FULL, LOST, CHANGED)
+BROKEN = "state-disk-error"
+NAMES = (GONE, LOCKED, FULL, BROKEN, LOST, CHANGED)
+KINDS = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: LOCKED, errno.EACCES: LOCKED, errno.ENOENT: GONE}
+"""What it is when a record could not be written; anything else is a broken disk."""
 
 Found = tuple[dict[str, str], tuple[Door, ...]]
 
@@ -52,6 +56,8 @@ class Places:
         self._conditions = conditions
         self._opened = opened
         self._edits = edits
+        self._found: Found = {}, ()
+        self._heard: dict[str, str] = {}
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = threading.Event()
@@ -62,6 +68,11 @@ class Places:
         """Ends the thread; one that a disk holds up is not waited for."""
         self._over.set()
         self._thread.join(PERIOD / 4)
+
+    def hear(self, number: int, sentence: str) -> None:
+        """Takes why a record of the state cannot be written, and "" once it can: that is known before any look."""
+        self._heard = {KINDS.get(number, BROKEN): sentence} if sentence else {}
+        self._tell(self._found[0])
 
     def look(self) -> Found:
         """Gives sentences by condition, and the doors without a name."""
@@ -92,7 +103,11 @@ class Places:
             task = self._loop.create_task(self._opened(listener))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        self._conditions.replace(NAMES, troubles)
+        self._found = troubles, ()
+        self._tell(troubles)
+
+    def _tell(self, troubles: dict[str, str]) -> None:
+        self._conditions.replace(NAMES, {**self._heard, **troubles})
 
 
 def identity(folder: Path) -> tuple[int, int]:

@@ -183,7 +183,7 @@ COUNT = (
 WORKERS = Query("workers", "names and patterns, with commas; all without it", many=True)
 EVENTS = "text/event-stream"
 ONE = "/api/v1/workers/{name}"
-ACTED = (200, 202, 400, 404, 409, 413, 415, 422, 503)
+ACTED = (200, 202, 400, 404, 409, 413, 415, 422, 503, 507)
 
 
 def order(path: str, action: str, summary: str) -> Route:

@@ -29,6 +29,7 @@ WORDS = {
     413: "too large",
     415: "an encoding that is not taken", 416: "no such part", 421: "not for this host", 422: "understood, and wrong",
     429: "too many wrong credentials", 503: "not now",
+    507: "carried out, but not on the disk: a power cut may undo it",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from supervisor_core.errors import Refused
+from supervisor_core.errors import Refused, SupervisorError
 from supervisor_core.lines import Line, View
 from supervisor_core.messages import Shutdown
 from supervisor_core.model import Status
@@ -20,7 +20,7 @@ from ..watchers.operations import KeyReused
 from ..watchers.outcome import Operation, wants_run
 from . import wire
 from .params import Params, read_object
-from .problems import Problem, bad_query, refused, shown
+from .problems import Problem, bad_query, not_durable, refused, shown
 from .routes import Call, Handler
 from .select import find, status_of
 
@@ -49,9 +49,20 @@ def act(action: str) -> Handler:
         operation = await give(call, action, name, until=until, key=key, body=body)
         if seconds is None:
             seconds = default_wait(status_of(find(call.host.snapshot(), name)), operation)
-        return answer(call, await call.services.operations.wait(operation.id, seconds))
+        return await acknowledge(call, await call.services.operations.wait(operation.id, seconds))
 
     return handler
+
+
+async def acknowledge(call: Call, operation: Operation) -> Response:
+    """Answers when the order and what became of it are on the disk; raises `Problem` 507 when they are not."""
+    try:
+        await call.host.durable()
+    except SupervisorError as error:
+        if operation.state in ("done", "pending"):
+            what = f"{operation.action} {operation.worker}"
+            raise not_durable(what, str(error), operation=wire.operation(operation)) from error
+    return answer(call, operation)
 
 
 async def give(

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from supervisor_core.errors import Refused
+from supervisor_core.errors import Refused, SupervisorError
 from supervisor_core.journal import Snapshot
 from supervisor_core.logs import Line, RunMark, View
 from supervisor_core.model import LIVE
@@ -202,8 +202,11 @@ class Pages:
                 text = f"{name} changed after this page was made, it is now: {now.word}. Nothing was done."
                 return self.render.message(request, 409, "Not done", text, back)
             await self.services.operations.give(action, name, by=caller.who)
+            await self.host.durable()
         except (Problem, Refused) as error:
             return self.render.message(request, getattr(error, "status", 409), "Not done", f"{error}.", back)
+        except SupervisorError as error:
+            return self.render.message(request, 507, "Done, but not kept", f"{action} {name}: {error}.", back)
         there = self.services.credentials.target(root_of(request) + "/" + back, root_of(request))
         return RedirectResponse(there, 303)
 

@@ -74,3 +74,8 @@ def refused(code: str, sentence: str) -> Problem:
     """The problem for an order that the supervisor refused."""
     headers = {"Retry-After": "5"} if code == "shutting_down" else None
     return Problem(REFUSALS.get(code, 409), code, sentence, headers=headers)
+
+
+def not_durable(what: str, why: str, **members: Any) -> Problem:
+    """The problem for an order that was carried out and may be forgotten."""
+    return Problem(507, "not_durable", f"{what}: {why}", **members)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..children import LaunchRequest, refusals
-from ..errors import CannotStart, SupervisorError
+from ..errors import CannotStart
 from ..failing import point
 from .handover import Handover
 from .kept_child import KeptChild
 from .line import Post, answered
 from .pauses import Pauses
+from .syncing import KeeperLost, Syncs
 from .wire import VERSION, Message
 
 PATIENCE = 5.0
@@ -47,6 +48,7 @@ class KeptSpawner:
         self._revive = revive
         self._post = Post()
         self.handover = Handover(self._post)
+        self._syncs = Syncs(self.ask)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._children: dict[Key, KeptChild] = {}
         self._notes: dict[str, bytes] = {}
@@ -122,9 +124,7 @@ class KeptSpawner:
 
     async def durable(self) -> None:
         """Returns when all notes so far would survive a power cut; raises `SupervisorError` when they might not."""
-        synced = await self.ask({"t": "sync"})
-        if synced["error"]:
-            raise SupervisorError(f"it is done, but not on the disk ({synced['error']}): mend the state folder")
+        await self._syncs.durable()
 
     async def aclose(self) -> None:
         """Kills what is left, waits a bounded time for it, and hangs up."""
@@ -259,13 +259,15 @@ class KeptSpawner:
                     child.lose()
         else:
             self._ready.set_result(None)
+        self._syncs.up.set()
         self.on_message(message)
 
     def _lost(self) -> None:
         """The keeper has gone: another one takes its place, unless this service is leaving."""
+        self._syncs.up.clear()
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(SupervisorError("the keeper was lost before it answered; ask again"))
+                answer.set_exception(KeeperLost("the keeper was lost before it answered; ask again"))
         if self._over or self._revive is None:
             return
         point("keeper lost")

@@ -47,7 +47,7 @@ class Desk:
         self._runs: Runs | None = None
         self._logs = LogDesk(loop, os.path.join(orders.state, "logs"), now, service.tell)
         self._keepsakes: dict[str, Any] = {}
-        self._trouble = ""
+        self._trouble: Message = {}
         self._greeting = False
         self._when_empty: Callable[[], None] = lambda: None
         self._takers: Mapping[str, Taker] = {
@@ -109,7 +109,7 @@ class Desk:
 
     def calm(self) -> None:
         """All is written down again."""
-        self._trouble = ""
+        self._trouble = {}
         self._tell({"t": "calm"})
 
     def close(self) -> None:
@@ -148,9 +148,9 @@ class Desk:
             {
                 "t": "welcome",
                 "notes": {worker: data.decode("utf-8", "surrogateescape") for worker, data in self._book.notes.items()},
-                "trouble": self._trouble,
             }
         )
+        self._tell(self._trouble or {"t": "calm"})
         assert self._runs is not None
         for run in list(self._runs.known.values()):
             run.tell(handing=True)
@@ -210,6 +210,7 @@ class Desk:
         """Answers when all that was told before this is on the disk, or why it is not."""
         error = ""
         try:
+            self._book.settle()
             self._book.sync()
         except OSError as failure:
             error = failure.strerror or str(failure)
@@ -229,9 +230,12 @@ class Desk:
     def _troubled(self, error: OSError) -> None:
         self._owing()
         sentence = f"the state folder cannot be written ({error.strerror}); until it can, a crash may lose what changes"
-        if sentence != self._trouble:
-            self._trouble = sentence
-            self._tell({"t": "trouble", "about": sentence})
+        trouble = {"t": "trouble", "about": sentence, "errno": error.errno or 0}
+        if trouble != self._trouble and (
+            error.errno or not self._trouble
+        ):  # without one, it is for an earlier one's sake
+            self._trouble = trouble
+            self._tell(trouble)
 
     @contextlib.contextmanager
     def _carrying_on(self) -> Iterator[None]:

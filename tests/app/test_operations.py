@@ -583,3 +583,23 @@ async def test_operations_are_told_on_the_event_stream() -> None:
         done = await stream.until("operation", 2)
         assert [e.data["state"] for e in stream.named("operation")] == ["pending", "done"]
         assert (done.data["worker"], done.data["by"], done.id) == ("web", "me", None)
+
+
+# ---------------------------------------------------------------- on the disk
+
+
+@virtual
+@pytest.mark.row(42, 45)
+async def test_an_order_is_answered_when_it_is_on_the_disk_and_else_says_so() -> None:
+    async with site(a_program("web")) as s, s.client("operator") as c:
+        s.host.come_up("web", 100)
+        assert (await c.post(f"{W}/web/stop?wait=0")).status_code == 202
+        assert s.host.synced == len(s.host.told) > 0
+        s.host.end("web", signal=15)
+        s.host.full = "it is carried out, but not on the disk"
+        answer = await c.post(f"{W}/web/start?wait=0")
+        assert (answer.status_code, answer.json()["code"]) == (507, "not_durable")
+        assert answer.json()["detail"] == "start web: it is carried out, but not on the disk"
+        assert answer.json()["operation"]["state"] == "pending"
+        assert s.host.machine.statuses["web"].wanted, "it is carried out"
+        assert (await c.post(f"{W}/nobody/start")).status_code == 404

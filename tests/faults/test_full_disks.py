@@ -160,3 +160,30 @@ def test_a_start_on_a_read_only_state_folder_is_refused_with_a_sentence(tmp_path
         service.text
         == f"quarterdeck: the state folder {state} cannot be written; mend that, or choose one with --state\n"
     )
+
+
+@pytest.mark.row(42)
+def test_an_order_on_a_full_state_disk_is_carried_out_and_says_that_it_may_be_forgotten(tmp_path):
+    keeper = tmp_path / "state" / "keeper"
+    os.mkdir(keeper.parent, 0o700)
+    with Service(tmp_path, stays("web", "other"), "kept", wrap=tmpfs(keeper, "size=1m")) as service:
+        other = service.pid_of("other")
+        with service.client() as client, Events(service.client()) as events:
+            free = run_out("room", inside(service.pid, keeper))
+            for _ in range(40):  # some records more have room in the last block
+                client.post("/workers/web/start")
+                pid = service.workers()["web"]["pid"]
+                answer = client.post("/workers/web/stop")
+                if answer.status_code != 200:
+                    break
+            assert (answer.status_code, answer.json()["code"]) == (507, "not_durable"), answer.text
+            assert "No space left on device" in answer.json()["detail"]
+            assert answer.json()["operation"]["state"] == "done"
+            assert not alive(pid)
+            assert alive(other)
+            (told,) = events.until("conditions", there=bool)
+            assert told["name"] == "state-disk-full"
+            assert client.get("http://localhost/readyz").json()["conditions"] == ["state-disk-full"]
+            free()
+            assert events.until("conditions", there=lambda held: not held) == []
+            assert client.post("/workers/web/start").status_code == 200

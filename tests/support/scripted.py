@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from supervisor_core.errors import SupervisorError
 from supervisor_core.journal import Cursor, Entry, Gap, Journal, Snapshot
 from supervisor_core.machine import Machine
 from supervisor_core.memory import MemoryStore
@@ -34,6 +35,10 @@ class ScriptedHost:
         self.journal = Journal(int(self.now() * 1000), self.now, capacity)
         self.machine = Machine(stay=True)
         self.told: list[Order] = []
+        self.synced = 0
+        """So many orders are on the disk."""
+        self.full = ""
+        """Why nothing comes there; "" when it does."""
         self._timer: asyncio.TimerHandle | None = None
         for spec in specs:
             self._decide(Add(spec, by="config"))
@@ -55,6 +60,11 @@ class ScriptedHost:
         self.told.append(order)
         outcome = self._decide(order)
         return Receipt(outcome, self.journal.cursor.seq)
+
+    async def durable(self) -> None:
+        self.synced = len(self.told)
+        if self.full:
+            raise SupervisorError(self.full)
 
     def _decide(self, given: Any) -> str:
         outcome = self.machine.handle(given, self.now())
