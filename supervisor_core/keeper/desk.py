@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..children import procfs
-from ..children.cgroup import Groups
 from ..children.pump import Pump
 from ..failing import point
 from .book import Book
@@ -124,7 +123,7 @@ class Desk:
             os.path.join(self._orders.state, "keeper", "pipes"),
             self._book,
             Pump(store),
-            Groups(self._orders.instance),
+            self._orders.instance,
             self._tell_of_run,
             self._now,
             lambda: not self._service.up,

@@ -31,8 +31,6 @@ Key = tuple[str, int]
 GRACE = 1.0
 """Seconds between two looks whether the service, which kills at the end of a stop, is still there to do so."""
 
-REBOOTED = "unknown: the system went down while it ran"
-
 
 class KeptRun:
     """`leader` is the end of its main process, `ended` the same once nothing of it is left."""
@@ -119,9 +117,9 @@ class KeptRun:
 
     # ------------------------------------------------------------ found again
 
-    def take_over(self, record: RunRecord, handed: Mapping[str, int], *, same_boot: bool) -> None:
+    def take_over(self, record: RunRecord, handed: Mapping[str, int], gone: str) -> None:
         """Goes on with a run that an earlier keeper began. `handed` are its descriptors, as far as somebody has them:
-        "pidfd" and by the names of the streams; they are taken over.
+        "pidfd" and by the names of the streams; they are taken over. `gone` says why it cannot be there any more.
         """
         about = record.about
         self._report = become.READY
@@ -129,8 +127,8 @@ class KeptRun:
         self.ended = record.ended
         self.stop_steps = read_steps(about.get("stop", ()))
         self.streams = tuple(map(str, about.get("streams", ())))
-        if self.ended is None and not same_boot:
-            self._pass_away(self.leader or Ended(reason=REBOOTED))
+        if self.ended is None and gone:
+            self._pass_away(self.leader or Ended(reason=gone))
         elif self.ended is None:
             self._find(record, handed)
         self._silent |= not self._sources

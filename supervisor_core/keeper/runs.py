@@ -15,9 +15,12 @@ from ..children.loops import Loop, watch
 from ..children.outlets import Gate
 from ..children.pump import Pump
 from . import pipes
-from .book import Book
+from .book import Book, RunRecord
 from .foreign import boot_id, leaders_by_tag
 from .kept import KeptRun, Key
+
+REBOOTED = "unknown: the system went down while it ran"
+ELSEWHERE = "unknown: it was started from another state folder, of which this one is a copy"
 
 
 class Tell(Protocol):
@@ -35,7 +38,7 @@ class Runs:
         folder: str,
         book: Book,
         pump: Pump,
-        groups: Groups,
+        instance: str,
         tell: Tell,
         now: Callable[[], float],
         alone: Callable[[], bool],
@@ -43,7 +46,9 @@ class Runs:
         *,
         subreaper: bool,
     ) -> None:
-        self.loop, self.book, self.pump, self.groups, self.tell, self.now = loop, book, pump, groups, tell, now
+        self.loop, self.book, self.pump, self.tell, self.now = loop, book, pump, tell, now
+        self.groups = Groups(instance)
+        self._mark = f"{instance}:"
         self.alone = alone
         self._trouble = trouble
         self.pipes = pipes.Folder(folder)
@@ -68,17 +73,25 @@ class Runs:
     def take_over(self, handed: Mapping[Key, Mapping[str, int]]) -> None:
         """Goes on with what an earlier keeper left. `handed` are descriptors that somebody held meanwhile."""
         boot = boot_id()
-        self._find_unwritten()
+        gone = {key: self._why_gone(record, boot) for key, record in self.book.runs.items()}
+        self._find_unwritten(gone)
         for key, record in list(self.book.runs.items()):
             self.known[key] = KeptRun(self, *key)
-            self.known[key].take_over(record, handed.get(key, {}), same_boot=record.boot == boot)
+            self.known[key].take_over(record, handed.get(key, {}), gone[key])
         self.pipes.tidy([(*key, stream) for key, run in self.known.items() for stream in run.streams])
 
-    def _find_unwritten(self) -> None:
+    def _why_gone(self, record: RunRecord, boot: str) -> str:
+        """Why it cannot be there, whoever has its number now; "" when it can. No two machines share a boot."""
+        if not str(record.about.get("tag") or self._mark).startswith(self._mark):
+            return ELSEWHERE
+        return "" if record.boot == boot else REBOOTED
+
+    def _find_unwritten(self, gone: Mapping[Key, str]) -> None:
         """Writes down processes that were started a moment before the earlier keeper was killed; forgets the rest."""
-        intended = {str(r.about.get("tag")): key for key, r in self.book.runs.items() if r.pid is None}
-        found = leaders_by_tag(intended) if intended else {}
-        for tag, key in intended.items():
+        unwritten = {key: str(r.about.get("tag")) for key, r in self.book.runs.items() if r.pid is None}
+        sought = {tag for key, tag in unwritten.items() if not gone[key]}
+        found = leaders_by_tag(sought) if sought else {}
+        for key, tag in unwritten.items():
             with self.carrying_on():
                 if (proc := found.get(tag)) is not None:
                     self.book.started(*key, proc.pid, proc.start)

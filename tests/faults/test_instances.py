@@ -1,5 +1,6 @@
 """Who may run an instance, and what of a state folder counts: racing starts, swept sockets, copied folders."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,6 +9,8 @@ import subprocess
 
 import pytest
 
+from supervisor_core.children import procfs
+from supervisor_core.keeper.records import Records
 from tests.faults.service import Events, Service, alive, stays, until
 
 CONFIG = stays("web")
@@ -89,7 +92,6 @@ def test_a_stale_socket_and_a_left_lock_do_not_count(tmp_path, mode):
 
 
 @pytest.mark.row(62)
-@pytest.mark.parametrize("mode", ["in-process"])  # the keeper has yet to be held to this
 def test_nothing_is_adopted_from_a_copied_state_folder(tmp_path, mode):
     """The copy is of a folder in use, with the lock and the notes of the first; its processes are none of ours."""
     here, there = tmp_path / "here", tmp_path / "there"
@@ -109,9 +111,17 @@ def test_nothing_is_adopted_from_a_copied_state_folder(tmp_path, mode):
     assert not alive(pid)
 
 
+@pytest.fixture
+def stranger():
+    """A process that is none of ours."""
+    process = subprocess.Popen(["sleep", "600"])
+    yield process
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
 @pytest.mark.row(62)
-@pytest.mark.parametrize("mode", ["in-process"])  # the keeper has yet to be held to this
-def test_a_folder_from_another_machine_names_processes_that_are_strangers_here(tmp_path, mode):
+def test_a_folder_from_another_machine_names_processes_that_are_strangers_here(tmp_path, mode, stranger):
     """Whoever has the pids that the copied notes name is neither signalled nor in the way."""
     with Service(tmp_path, CONFIG, mode) as first:
         pid = first.pid_of("web")
@@ -119,16 +129,43 @@ def test_a_folder_from_another_machine_names_processes_that_are_strangers_here(t
         copied(first.state, kept)
     assert not alive(pid)
     shutil.rmtree(first.state)
-    stranger = subprocess.Popen(["sleep", "600"])
-    try:
-        for note in ("lock", "running.json"):
-            text = (kept / note).read_text()
-            (kept / note).write_text(text.replace(str(first.pid), str(stranger.pid)))
-        os.rename(kept, first.state)
-        with Service(tmp_path, CONFIG, mode) as second:
-            assert second.pid_of("web")
-        assert second.process.returncode == 0
-        assert stranger.poll() is None
-    finally:
-        stranger.send_signal(signal.SIGKILL)
-        stranger.wait()
+    for note in ("lock", "running.json"):
+        text = (kept / note).read_text()
+        (kept / note).write_text(text.replace(str(first.pid), str(stranger.pid)))
+    os.rename(kept, first.state)
+    with Service(tmp_path, CONFIG, mode) as second:
+        assert second.pid_of("web")
+    assert second.process.returncode == 0
+    assert stranger.poll() is None
+
+
+def retold(folder, pid, facts):
+    """Changes what the keeper's book says of the run with this pid."""
+    records = Records(str(folder / "keeper" / "records"))
+    told = [json.loads(payload) for payload in records.payloads()]
+    (run,) = (one["run"] for one in told if one.get("pid") == pid)
+    for one in told:
+        if one.get("run") == run:
+            one.update({name: value for name, value in facts.items() if name in one})
+    records.rewrite(json.dumps(one).encode() for one in told)
+    records.close()
+
+
+@pytest.mark.row(62)
+def test_a_backup_that_is_restored_after_a_reboot_adopts_nothing(tmp_path, stranger):
+    """A stranger has the very number and start time by now, and only the boot tells that it is one.
+
+    In process nothing writes down who runs.
+    """
+    with Service(tmp_path, CONFIG, "kept") as first:
+        pid = first.pid_of("web")
+        kept = tmp_path / "kept"
+        copied(first.state, kept)
+    shutil.rmtree(first.state)
+    os.rename(kept, first.state)
+    retold(first.state, pid, {"pid": stranger.pid, "start": procfs.read(stranger.pid).start, "boot": "earlier"})
+    with Service(tmp_path, CONFIG, "kept") as second:
+        web = second.workers()["web"]
+        assert second.pid_of("web") != stranger.pid
+        assert web["last_exit"]["reason"] == "unknown: the system went down while it ran"
+    assert stranger.poll() is None
