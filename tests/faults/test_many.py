@@ -44,5 +44,5 @@ def test_many_workers_at_rest(tmp_path, count):
         )
         assert started < 60
         assert share < 0.03
-        assert min(taken) < 0.1
+        assert listed < 100
         assert max(threads.values()) < 12, "no thread a worker"
