@@ -5,10 +5,11 @@ instance, and goes on with everything when this process dies; then there is anot
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from supervisor_core.children import Spawner
@@ -59,6 +60,10 @@ class Ground(Protocol):
         """Calls with errno and sentence when the state cannot be written down, and with 0 and "" when it can."""
         ...
 
+    def announce(self, urls: Sequence[str]) -> None:
+        """Tells clients of this machine where the service is reached and whom a signal is for."""
+        ...
+
     def leaving(self) -> None:
         """The service has been told to leave: it is not to be started again."""
         ...
@@ -94,6 +99,7 @@ class InProcess:
     fresh = True
 
     def __init__(self, config: Config, instance: Instance, now: Now, troubled: Told) -> None:
+        self._instance = instance
         limits = config.logs
         self.store = SegmentStore(
             instance.logs, now=now, max_total=limits.max_total, policy=limits.each, copy=True,
@@ -111,6 +117,9 @@ class InProcess:
 
     def on_trouble(self, hear: Hear) -> None:
         pass
+
+    def announce(self, urls: Sequence[str]) -> None:
+        self._instance.announce(urls)
 
     def leaving(self) -> None:
         pass
@@ -153,6 +162,7 @@ class Kept:
         self.fresh, self._waits = True, waits
         self._left: Mapping[str, Any] = {}
         self._trouble: tuple[int, str] = (0, "")
+        self._urls: Sequence[str] | None = None
         self._hear: Hear = lambda *_: None
 
     @property
@@ -182,6 +192,10 @@ class Kept:
     def on_trouble(self, hear: Hear) -> None:
         self._hear = hear
         hear(*self._trouble)
+
+    def announce(self, urls: Sequence[str]) -> None:
+        self._urls = urls
+        self._instance.announce(urls, self.pid)
 
     def leaving(self) -> None:
         self.spawner.send({"t": "leave"})
@@ -229,6 +243,9 @@ class Kept:
                 self._troubled(message["worker"], message["stream"], error)
             case "ready":
                 self.store.reconnected()
+                if self._urls is not None:  # another keeper has another pid
+                    with contextlib.suppress(OSError):
+                        self._instance.announce(self._urls, self.pid)
             case "trouble" | "calm":
                 self._trouble = int(message.get("errno", 0)), message.get("about", "")
                 self._hear(*self._trouble)

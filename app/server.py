@@ -205,7 +205,7 @@ class _Service:
     def _announce(self, services: "Services", listeners: Sequence[socket.socket]) -> None:
         """Says where the page is and how to get in; clients of this machine read it from the state folder."""
         urls = [url_of(listener) for listener in listeners if listener.family != socket.AF_UNIX]
-        self.instance.announce(urls, self.ground.pid)
+        self.ground.announce(urls)
         settings = services.settings
         address = settings.public_url.removesuffix(settings.root_path) or (urls[0] if urls else "")
         if address:

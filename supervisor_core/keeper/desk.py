@@ -230,9 +230,7 @@ class Desk:
         self._owing()
         sentence = f"the state folder cannot be written ({error.strerror}); until it can, a crash may lose what changes"
         trouble = {"t": "trouble", "about": sentence, "errno": error.errno or 0}
-        if trouble != self._trouble and (
-            error.errno or not self._trouble
-        ):  # without one, it is for an earlier one's sake
+        if trouble != self._trouble:
             self._trouble = trouble
             self._tell(trouble)
 
@@ -241,7 +239,9 @@ class Desk:
         try:
             yield
         except OSError as error:
-            self._troubled(error)
+            self._owing()
+            if not self._trouble:  # a later one is told that an earlier one could not be written
+                self._troubled(error)
 
 
 def key_of(text: str) -> Key:

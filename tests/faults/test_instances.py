@@ -6,12 +6,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
 
 from supervisor_core.children import procfs
 from supervisor_core.keeper.records import Records
-from tests.faults.service import Events, Service, alive, stays, until
+from tests.faults.service import ROOT, Events, Service, alive, stays, until
+from tests.faults.test_kills import Kept
 
 CONFIG = stays("web")
 
@@ -169,3 +171,42 @@ def test_a_backup_that_is_restored_after_a_reboot_adopts_nothing(tmp_path, stran
         assert second.pid_of("web") != stranger.pid
         assert web["last_exit"]["reason"] == "unknown: the system went down while it ran"
     assert stranger.poll() is None
+
+    stranger = subprocess.Popen(["sleep", "600"])
+    try:
+        for note in ("lock", "running.json"):
+            text = (kept / note).read_text()
+            (kept / note).write_text(text.replace(str(first.pid), str(stranger.pid)))
+        os.rename(kept, first.state)
+        with Service(tmp_path, CONFIG, mode) as second:
+            assert second.pid_of("web")
+        assert second.process.returncode == 0
+        assert stranger.poll() is None
+    finally:
+        stranger.send_signal(signal.SIGKILL)
+        stranger.wait()
+
+
+@pytest.mark.row(33, 60)
+def test_after_a_keeper_was_replaced_everything_names_the_new_one(tmp_path):
+    def noted(name):
+        return json.loads((service.state / name).read_bytes() or b"{}").get("pid")
+
+    with Kept(tmp_path, CONFIG, "kept") as service:
+        pid, old = service.pid_of("web"), service.keeper()
+        assert noted("lock") == noted("running.json") == old
+        os.kill(old, signal.SIGKILL)
+        new = until(lambda: (now := service.keeper()) not in (0, old) and now)
+        until(lambda: noted("running.json") == new)
+        assert noted("lock") == new
+        with Service(tmp_path, "", "kept") as second:
+            assert second.end() == 2
+        assert f"running already, as pid {new}" in second.text
+        words = [sys.executable, "-m", "app"]
+        which = ["-c", str(service.config), "--state", str(service.state)]
+        told = subprocess.run([*words, "status", *which], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert str(pid) in told.stdout
+        ended = subprocess.run([*words, "shutdown", *which], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert "the service has ended" in ended.stdout
+        until(lambda: not alive(new))
+        assert not alive(pid)
