@@ -172,20 +172,6 @@ def test_a_backup_that_is_restored_after_a_reboot_adopts_nothing(tmp_path, stran
         assert web["last_exit"]["reason"] == "unknown: the system went down while it ran"
     assert stranger.poll() is None
 
-    stranger = subprocess.Popen(["sleep", "600"])
-    try:
-        for note in ("lock", "running.json"):
-            text = (kept / note).read_text()
-            (kept / note).write_text(text.replace(str(first.pid), str(stranger.pid)))
-        os.rename(kept, first.state)
-        with Service(tmp_path, CONFIG, mode) as second:
-            assert second.pid_of("web")
-        assert second.process.returncode == 0
-        assert stranger.poll() is None
-    finally:
-        stranger.send_signal(signal.SIGKILL)
-        stranger.wait()
-
 
 @pytest.mark.row(33, 60)
 def test_after_a_keeper_was_replaced_everything_names_the_new_one(tmp_path):
