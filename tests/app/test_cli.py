@@ -140,6 +140,14 @@ def test_an_unknown_name_is_usage_and_nothing_is_ordered(service, capsys):
     assert asked(service) == []
 
 
+def test_an_order_that_is_done_and_may_be_forgotten_says_both_and_has_failed(service, capsys):
+    told = operation("web-0", action="stop", outcome="stopped")
+    sentence = "stop web-0: it is carried out, but not on the disk"
+    service.answers["POST", "/api/v1/workers/web-0/stop"] = problem(507, "not_durable", sentence, operation=told)
+    status, out, err = run(capsys, "stop", "web-0")
+    assert (status, out, err) == (1, "web-0: stopped\n", sentence + "\n")
+
+
 def test_all_orders_are_given_before_any_is_waited_for(service, capsys):
     for name in ("web-0", "web-1"):
         service.answers["POST", f"/api/v1/workers/{name}/stop"] = 202, {"operation": operation(name, "pending")}
