@@ -5,6 +5,7 @@ here; what it says is for `keeper.py`.
 """
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -21,6 +22,9 @@ from .wire import Broken, Message, Wire
 
 PATIENCE = 5.0
 """Seconds for a service to take what it was told, before the keeper executes itself anew."""
+
+FAREWELL = 10.0
+"""Seconds for a service to end after it has closed its channel: without one it can do nothing any more."""
 
 
 class Service:
@@ -39,6 +43,8 @@ class Service:
         self._next: tuple[int, socket.socket] | None = None
         """A successor that waits, with its channel, until this one has ended."""
         self._wire: Wire | None = None
+        self._deaf = False
+        """Whether it takes no words any more; its own last ones may still be there to be read."""
         self._pidfd = -1
         self._unwatch: Callable[[], None] | None = None
         self._born = 0.0
@@ -79,7 +85,7 @@ class Service:
 
     def follow(self, pid: int, channel: socket.socket) -> None:
         """Belongs to this process, which may be somebody else's child, from now on; takes the channel over."""
-        self.pid, self.up, self._born = pid, False, self._loop.time()
+        self.pid, self.up, self._deaf, self._born = pid, False, False, self._loop.time()
         self._wire = Wire(channel)
         self._loop.add_reader(self._wire.fileno(), self._readable)
         try:
@@ -155,13 +161,13 @@ class Service:
 
     def tell(self, message: Message, fds: tuple[int, ...] = (), *, unasked: bool = False) -> bool:
         """Sends, if it is there to hear it: what it missed it is told when it comes. `unasked`: before it spoke."""
-        if self._wire is None or not (self.up or unasked):
+        if self._wire is None or self._deaf or not (self.up or unasked):
             return False
         try:
             self._wire.send(message, fds)
             self._write_on()
         except Broken:
-            self._hang_up()
+            self._say_no_more()
             return False
         return True
 
@@ -184,7 +190,7 @@ class Service:
             if self._wire.flush():
                 self._loop.remove_writer(self._wire.fileno())
         except Broken:
-            self._hang_up()
+            self._say_no_more()
 
     def _readable(self) -> None:
         assert self._wire is not None
@@ -192,9 +198,16 @@ class Service:
             messages = self._wire.receive()
         except Broken:
             self._hang_up()
+            self._loop.call_later(FAREWELL, functools.partial(self._end_mute, self.pid))
             return
         for message, fds in messages:
             self._take(message, fds)
+
+    def _say_no_more(self) -> None:
+        """It has closed its end; what it said before is read first."""
+        assert self._wire is not None
+        self._deaf = True
+        self._loop.remove_writer(self._wire.fileno())
 
     def _hang_up(self) -> None:
         """It has closed its end, as a rule because it is ending: that is told when it has ended."""
@@ -203,6 +216,11 @@ class Service:
             self._loop.remove_writer(self._wire.fileno())
             self._wire.close()
             self._wire = None
+
+    def _end_mute(self, pid: int) -> None:
+        """One that lives on without a channel would wait for another keeper, which cannot be beside this one."""
+        if self.pid == pid and self._wire is None:
+            self.signal(signal.SIGKILL)
 
     def _gone(self) -> None:
         """Its last words first."""
