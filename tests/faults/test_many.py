@@ -39,9 +39,9 @@ def test_many_workers_at_rest(tmp_path, count):
                 assert len(client.get("/workers").json()["workers"]) == count
                 taken.append(time.monotonic() - at)
         threads = {pid: len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids}
-        print(
-            f"\n{count} workers: started in {started:.1f} s, at rest {share:.1%} of a core, list {min(taken) * 1e3:.0f} ms"
-        )
+        listed = min(taken) * 1000
+        figures = f"started in {started:.1f} s, at rest {share:.1%} of a core, listed in {listed:.0f} ms"
+        print("", f"{count} workers: {figures}", sep="\n")
         assert started < 60
         assert share < 0.03
         assert listed < 100
