@@ -138,6 +138,7 @@ start_seconds = 2
 """
 
 
+@pytest.mark.long
 @pytest.mark.row(39)
 def test_what_is_under_way_ends_as_ordered(tmp_path):
     """A stop, a restart, a back-off and a start that is not ready yet; and starts that nobody waits for."""
