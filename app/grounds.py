@@ -198,7 +198,7 @@ class Kept:
         self._instance.announce(urls, self.pid)
 
     def leaving(self) -> None:
-        self.spawner.send({"t": "leave"})
+        self.spawner.leaving()
 
     async def end(self) -> None:
         await self.spawner.aclose()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .adopting import adoption
 from .failing import point
 from .machine import Machine
-from .model import WorkerSpec
+from .model import Phase, WorkerSpec
 
 if TYPE_CHECKING:
     from .children import Spawner
@@ -27,6 +27,7 @@ class Recollection:
         self._spawner: Spawner | None = None
         self._written: dict[str, bytes] = {}
         self._live: dict[str, int] = {}
+        self._leaving = False
 
     def adopt(self, supervisor: "Supervisor", specs: Iterable[WorkerSpec], *, fresh: bool) -> None:
         """Adds the workers of `specs`, and those in no config whose runs go on, from what was noted of them.
@@ -54,6 +55,9 @@ class Recollection:
         """Writes the notes of these workers where they differ."""
         if self._spawner is None:
             return
+        if self._machine.phase is Phase.LEAVING and not self._leaving:
+            self._leaving = True
+            self._spawner.leaving()
         for name in touched:
             status = self._machine.statuses.get(name)
             if status is None and name not in self._written:

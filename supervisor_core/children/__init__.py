@@ -197,6 +197,10 @@ class Spawner(Protocol):
         """
         ...
 
+    def leaving(self) -> None:
+        """All is to end, and this cannot be taken back: whoever comes after us starts nothing again."""
+        ...
+
     async def aclose(self) -> None:
         """Lets go of everything; kills what is left."""
         ...

@@ -139,6 +139,9 @@ class FakeSpawner:
     async def durable(self) -> None:
         """Returns at once."""
 
+    def leaving(self) -> None:
+        """Does nothing."""
+
     async def aclose(self) -> None:
         for child in list(self._alive):
             child.kill_tree()

@@ -114,6 +114,9 @@ class LocalSpawner:
     async def durable(self) -> None:
         """Returns at once: nothing here is meant to outlive this process."""
 
+    def leaving(self) -> None:
+        """Does nothing: nobody comes after this process."""
+
     async def aclose(self) -> None:
         """Kills what is left and waits a bounded time for it. The spawner may be used again afterwards."""
         left = list(self._children)

@@ -56,7 +56,7 @@ class KeptSpawner:
         self._answers: dict[int, asyncio.Future[Message]] = {}
         self._ready: asyncio.Future[None] | None = None
         self._kept: dict[str, Any] = {}
-        self._over = False
+        self._over = self._leaving = False
         self._told: set[Key] = set()
         self._pauses, self._dialled, self._is_up = Pauses(), 0.0, False
 
@@ -168,6 +168,11 @@ class KeptSpawner:
         self.send({"t": "over", "status": status})
         self._post.close(PATIENCE)
 
+    def leaving(self) -> None:
+        """From now on no service is started in the place of this one: the keeper ends what that leaves behind."""
+        self._leaving = True
+        self.send({"t": "leave"})
+
     def step_aside(self) -> None:
         """Ends for a successor; nothing of what was said before is lost, nothing follows."""
         self._over = True
@@ -257,6 +262,8 @@ class KeptSpawner:
                     child.order_again()
                 elif not child.exited.done():
                     child.lose()
+            if self._leaving:
+                self.leaving()
         else:
             self._ready.set_result(None)
         self._syncs.up.set()

@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def told(service: Service) -> dict[str, tuple[str, int, int | None]]:
 def finish(service: Service, pids: dict[str, int]) -> None:
     """Lets the writers end, and compares everything with what they say of themselves."""
     for name, pid in pids.items():
-        if name != "stopped":
+        if name != "stopped" and pid:
             os.kill(pid, signal.SIGUSR1)
     until(lambda: all(row[0] in ("done", "failed") for name, row in told(service).items() if name != "stopped"), 20)
     rows = service.workers()
@@ -195,3 +196,21 @@ def report(what: str, taken: list[float]) -> None:
     median, most = taken[len(taken) // 2], taken[-1]
     print(f"\n{len(taken)} kills of the {what} after {median:.2f} s in the median, {most:.2f} at most")
     assert most < SOON
+
+
+@pytest.mark.row(36)
+def test_five_that_end_while_no_service_is_there_are_explained_by_the_next(tmp_path):
+    with Kept(tmp_path, config(5), "kept") as service:
+        pids = {name: service.pid_of(name) for name in told(service) if name != "stopped"}
+        manager = service.manager()
+        os.kill(manager, signal.SIGKILL)  # the next one needs half a second to come
+        gone = time.time()
+        for pid in pids.values():
+            os.kill(pid, signal.SIGUSR1)
+        until(lambda: not any(map(alive, pids.values())))
+        service.up_again(manager)
+        finish(service, dict.fromkeys(pids, 0))
+        for name in pids:
+            at = datetime.fromisoformat(service.workers()[name]["last_exit"]["at"]).timestamp()
+            assert abs(at - gone) < 1.0, "when it was, not when it was told"
+            assert service.lines(name, 1)[-1]["text"].startswith("seal ")
