@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import socket
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,12 +22,16 @@ from pathlib import Path
 
 from supervisor_core.clock import Clock
 from supervisor_core.config import ConfigError, ServiceSettings, load
+from supervisor_core.keeper.orders import write_holder
 
 FILE = "quarterdeck.toml"
 ETC = Path("/etc/quarterdeck") / FILE
 SYSTEM_STATE = Path("/var/lib/quarterdeck")
 RUNNING = "running"
 """The folder beside the state folders with one note for each service of this user."""
+
+TRIES, PAUSE = 40, 0.025
+"""Looks at a lock that does not say who holds it, and seconds between them."""
 
 
 class NoConfig(Exception):
@@ -187,15 +192,18 @@ class Instance:
         """Holds the instance as long as the descriptor is open, here or where it goes; raises as `lock` does."""
         self.make_state()
         descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 4096, 0)
+        for left in reversed(range(TRIES)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                told = os.pread(descriptor, 4096, 0)
+                if left and not _names_somebody(told):  # whoever came first is about to say who that is
+                    select.select([], [], [], PAUSE)
+                    continue
             os.close(descriptor)
-            raise InstanceTaken(self._holder(holder)) from None
-        os.ftruncate(descriptor, 0)
-        told = {"pid": os.getpid(), "since": _now(), "config": str(self.config)}
-        os.pwrite(descriptor, json.dumps(told).encode(), 0)
+            raise InstanceTaken(self._holder(told))
+        write_holder(descriptor, {"pid": os.getpid(), "since": _now(), "config": str(self.config)})
         return descriptor
 
     def tidy(self) -> None:
@@ -266,6 +274,15 @@ def _write(place: Path, text: str) -> None:
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text + "\n")
     new.replace(place)
+
+
+def _names_somebody(told: bytes) -> bool:
+    """Whether a lock file names a process that is there."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, ProcessLookupError):
+        with contextlib.suppress(PermissionError):
+            os.kill(int(json.loads(told)["pid"]), 0)
+        return True
+    return False
 
 
 def _now() -> str:

@@ -3,6 +3,7 @@
 It goes through a file without a name that the new program inherits, since it names other descriptors that it inherits.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -95,6 +96,11 @@ def start(orders: Orders) -> socket.socket:
     return ours
 
 
+def write_holder(lock: int, about: Mapping[str, Any]) -> None:
+    """Says in the lock file who holds it, in one piece: whoever is refused may read it at any moment."""
+    os.pwrite(lock, json.dumps(about).encode().ljust(min(os.fstat(lock).st_size, 4096)), 0)
+
+
 def take_lock(orders: Orders) -> Orders:
     """Holds the instance, where that is not done already. Raises `SupervisorError` when another process does.
 
@@ -109,9 +115,10 @@ def take_lock(orders: Orders) -> Orders:
         except BlockingIOError:
             select.select([], [], [], PAUSE)
             continue
-        holder = json.loads(os.pread(fd, 4096, 0) or b"{}")
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps({**holder, "pid": os.getpid()}).encode(), 0)
+        holder: Any = None
+        with contextlib.suppress(ValueError):
+            holder = json.loads(os.pread(fd, 4096, 0))
+        write_holder(fd, {**(holder if isinstance(holder, dict) else {}), "pid": os.getpid()})
         return replace(orders, lock=fd)
     os.close(fd)
     raise SupervisorError(f"another process runs the instance in {orders.state}")

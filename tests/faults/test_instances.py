@@ -1,5 +1,6 @@
 """Who may run an instance, and what of a state folder counts: racing starts, swept sockets, copied folders."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -7,10 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from app.settings import Instance, InstanceTaken
 from supervisor_core.children import procfs
+from supervisor_core.keeper.orders import write_holder
 from supervisor_core.keeper.records import Records
 from tests.faults.service import ROOT, Events, Service, alive, stays, until
 from tests.faults.test_kills import Kept
@@ -30,9 +35,14 @@ def copied(state, there):
     (there / "socket").unlink(missing_ok=True)
 
 
+def times_open(path):
+    """How many descriptors of this process are that file."""
+    fds = (Path("/proc/self/fd") / fd for fd in os.listdir("/proc/self/fd"))
+    return sum(fd.exists() and fd.samefile(path) for fd in fds)
+
+
 @pytest.mark.row(60)
 @pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.long)])
-@pytest.mark.parametrize("mode", ["in-process"])  # the keeper has yet to be held to this
 def test_of_racing_starts_one_wins_and_the_others_name_it(tmp_path, mode, count):
     racing = [Service(tmp_path, CONFIG if n == 0 else "", mode, wait=False) for n in range(count)]
     try:
@@ -48,6 +58,22 @@ def test_of_racing_starts_one_wins_and_the_others_name_it(tmp_path, mode, count)
         for service in racing:
             service.__exit__(None)
     assert winner.process.returncode == 0
+
+
+@pytest.mark.row(60)
+@pytest.mark.parametrize(
+    "before", ["", '{"pid": 4194305, "since": "x", "config": "x", "more": "longer than what comes"}']
+)
+def test_who_is_refused_waits_until_the_first_one_has_said_who_it_is(tmp_path, before):
+    instance = Instance(tmp_path / "quarterdeck.toml", tmp_path)
+    (tmp_path / "lock").write_text(before)
+    with open(tmp_path / "lock", "r+") as first, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        refused = pool.submit(instance.take_lock)
+        until(lambda: times_open(tmp_path / "lock") == 2)
+        write_holder(first.fileno(), {"pid": os.getpid(), "since": "now", "config": str(instance.config)})
+        with pytest.raises(InstanceTaken, match=f"as pid {os.getpid()} since now"):
+            refused.result()
 
 
 @pytest.mark.row(60)
