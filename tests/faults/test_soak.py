@@ -71,7 +71,7 @@ class Soak(Kept):
             with self.client() as client:
                 for name in self.workers():
                     client.post(f"/workers/{name}/{order}", params={"wait": "0"})
-            until(done, 60, 0.1)
+            until(done, 200, 0.1)
 
     def at_rest(self) -> bool:
         return all(row["state"] == "stopped" for row in self.workers().values())

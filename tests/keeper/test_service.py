@@ -25,6 +25,11 @@ class Watched:
         self.service.follow(self.pid, ours)
         self.service.up = True
 
+    def hang_up(self) -> None:
+        """Says nothing more and hears nothing, whoever else may hold this end."""
+        self.wire._channel.shutdown(socket.SHUT_RDWR)
+        self.wire.close()
+
     def _died(self, ended: object) -> None:
         self.said.append(ended)
         self.loop.stop()
@@ -42,7 +47,7 @@ def test_the_last_words_of_a_service_are_heard_by_a_keeper_that_was_about_to_spe
     watched = Watched()
     watched.wire.send({"t": "note", "worker": "w", "data": "x"})
     watched.wire.send({"t": "over", "status": 7})
-    watched.wire.close()
+    watched.hang_up()
     assert not watched.service.tell({"t": "moved", "worker": "w"})
     assert not watched.service.tell({"t": "moved", "worker": "w"})
     os.kill(watched.pid, 9)
@@ -55,5 +60,5 @@ def test_the_last_words_of_a_service_are_heard_by_a_keeper_that_was_about_to_spe
 def test_a_service_that_has_lost_its_channel_and_lives_on_is_replaced(monkeypatch):
     monkeypatch.setattr(seen, "FAREWELL", 0.05)
     watched = Watched()
-    watched.wire.close()
+    watched.hang_up()
     assert watched.run() == [str(Ended(signal=9))]
