@@ -19,7 +19,7 @@ from supervisor_core.config import Config
 from supervisor_core.errors import SupervisorError
 from supervisor_core.keeper.client import KeptSpawner
 from supervisor_core.keeper.logs import KeptLogs
-from supervisor_core.keeper.orders import CHANNEL, NEXT, Orders, command, start
+from supervisor_core.keeper.orders import CHANNEL, NEXT, Keepers, Orders, command
 from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import LogSink
 
@@ -160,6 +160,7 @@ class Kept:
         self.store = KeptLogs(instance.logs, self.spawner.send)
         self.spawner.on_message = self._take
         self.fresh, self._waits = True, waits
+        self._keepers = Keepers()
         self._left: Mapping[str, Any] = {}
         self._trouble: tuple[int, str] = (0, "")
         self._urls: Sequence[str] | None = None
@@ -254,7 +255,7 @@ class Kept:
         """Another keeper in the place of the one that has died."""
         if self._waits:  # the one that is waited for does that
             raise SystemExit("quarterdeck: this successor is not wanted any more")
-        return start(orders_of(self._instance, pid=os.getpid(), awaits=True, adopted=True))
+        return self._keepers.start(orders_of(self._instance, pid=os.getpid(), awaits=True, adopted=True))
 
 
 def orders_of(instance: Instance, **more: Any) -> Orders:

@@ -81,19 +81,34 @@ def command(python: str, orders: Orders) -> list[str]:
     return [python, "-I", "-S", program, orders.state, str(orders.write())]
 
 
-def start(orders: Orders) -> socket.socket:
-    """Starts a keeper as a child of this process, in a session of its own; gives the channel to it."""
-    ours, theirs = socket.socketpair()
-    arguments = command(sys.executable, replace(orders, channel=theirs.fileno()))
+class Keepers:
+    """The keepers that this process has started, which are its children."""
+
+    def __init__(self) -> None:
+        self._pids: list[int] = []
+
+    def start(self, orders: Orders) -> socket.socket:
+        """Starts one in a session of its own, and gives the channel to it; collects those that have ended."""
+        self._pids = [pid for pid in self._pids if not _collected(pid)]
+        ours, theirs = socket.socketpair()
+        arguments = command(sys.executable, replace(orders, channel=theirs.fileno()))
+        try:
+            self._pids.append(os.posix_spawn(arguments[0], arguments, os.environ, setsid=True))
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            os.close(int(arguments[-1]))
+            theirs.close()
+        return ours
+
+
+def _collected(pid: int) -> bool:
+    """Whether a child has ended; then nothing of it is left."""
     try:
-        os.posix_spawn(arguments[0], arguments, os.environ, setsid=True)
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        os.close(int(arguments[-1]))
-        theirs.close()
-    return ours
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 def write_holder(lock: int, about: Mapping[str, Any]) -> None:

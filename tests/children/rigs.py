@@ -19,7 +19,7 @@ from supervisor_core.declared import LogPolicy
 from supervisor_core.keeper.client import KeptSpawner
 from supervisor_core.keeper.kept_child import KeptChild
 from supervisor_core.keeper.logs import KeptLogs
-from supervisor_core.keeper.orders import Orders, start
+from supervisor_core.keeper.orders import Keepers, Orders
 from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import View
 from supervisor_core.memory import MemoryStore
@@ -188,13 +188,14 @@ class KeptRig(Rig):
         super().__init__()
         self.state = tempfile.mkdtemp(prefix="qd-keeper-")
         self.orders = Orders(self.state, "test-" + os.path.basename(self.state), ("/bin/false",), pid=os.getpid())
-        self.spawner: KeptSpawner = KeptSpawner(start(self.orders), self.orders.instance, self.revive)
+        self.keepers = Keepers()
+        self.spawner: KeptSpawner = KeptSpawner(self.keepers.start(self.orders), self.orders.instance, self.revive)
         self.store: KeptLogs = KeptLogs(os.path.join(self.state, "logs"), self.spawner.send)
         self.spawner.on_message = self._take
         self.heard = HeardInFiles(self.store)
 
     def revive(self):
-        return start(replace(self.orders, awaits=True, adopted=True))
+        return self.keepers.start(replace(self.orders, awaits=True, adopted=True))
 
     async def begin(self) -> None:
         await self.spawner.greet()

@@ -4,6 +4,7 @@ A worker counts its lines and says at its end how many there were. Known wart: a
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_core import keeper
+from supervisor_core.children import procfs
 from supervisor_core.keeper.foreign import LOST
 from tests.faults.service import Service, alive, until, zoo
 from tests.support.sequences import Sequence, of_files
@@ -64,6 +66,10 @@ class Kept(Service):
                 if words[3:5] == [KEEPER, os.fsencode(self.state)] and alive(int(place.parent.name)):
                     return int(place.parent.name)
         return 0
+
+    def known_keeper(self) -> int:
+        """The pid that the service gives as its keeper's, once that has told what is alive."""
+        return int(json.loads((self.state / "running.json").read_text())["pid"])
 
     def signal(self, number: int) -> None:
         """To the keeper that is there now."""
@@ -130,7 +136,8 @@ def killing(tmp_path: Path, kills: int, whom: str) -> list[float]:
             else:
                 os.kill(keeper, signal.SIGKILL)
                 at = time.monotonic()
-                until(lambda old=keeper: service.keeper() not in (0, old), 20)
+                until(lambda old=keeper: service.known_keeper() not in (0, old), 20)
+                assert len(procfs.children(manager) or ()) == 1, "of those before nothing is left"
                 until(service.workers)
                 taken.append(time.monotonic() - at)
             now = told(service)
