@@ -135,7 +135,8 @@ class Desk:
 
     def _hand(self, message: Message, fds: tuple[int, ...]) -> None:
         """Descriptors that the service held while there was no keeper."""
-        self._handed[message["worker"], int(message["run"])] = dict(zip(message["fds"], fds, strict=True))
+        if fds:
+            self._handed[message["worker"], int(message["run"])] = dict(zip(message["fds"], fds, strict=True))
 
     def _hello(self, _: Message, __: tuple[int, ...]) -> None:
         """The first word of a service. Its second one is about logs; then it is told everything."""

@@ -127,12 +127,11 @@ class Keeper:
         if handed is None:
             self._loop.call_later(SOON, functools.partial(self._upgrade, message))
             return
-        orders = replace(
-            self._orders, service=tuple(message.get("service") or self._orders.service), awaits=False,
-            pid=self._service.pid, channel=self._service.line(), handed=handed,
-            anew=self._loop.time(), come=self._has_come,
-        )  # fmt: skip
-        arguments = command(message.get("python") or sys.executable, orders)
+        try:
+            arguments = self._arguments_anew(message, handed)
+        except OSError as error:
+            self._service.tell({"t": "not upgraded", "error": f"its orders cannot be written: {error.strerror}"})
+            return
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the new program can take them
         point("about to execute anew")
         try:
@@ -140,6 +139,14 @@ class Keeper:
         except OSError as error:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             self._service.tell({"t": "not upgraded", "error": f"{arguments[0]}: {error.strerror}"})
+
+    def _arguments_anew(self, message: Message, handed: dict[str, dict[str, int]]) -> list[str]:
+        orders = replace(
+            self._orders, service=tuple(message.get("service") or self._orders.service), awaits=False,
+            pid=self._service.pid, channel=self._service.line(), handed=handed,
+            anew=self._loop.time(), come=self._has_come,
+        )  # fmt: skip
+        return command(message.get("python") or sys.executable, orders)
 
     def _unfit(self) -> str:
         """Why this is no moment to go away with all that is known in memory alone; "" when it is one."""

@@ -6,6 +6,7 @@ one. No policy here.
 """
 
 import contextlib
+import errno
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from ..children.living import Living
 from ..children.loops import watch
 from ..children.outlets import Outlet
 from ..children.pump import Channel
+from ..errors import CannotStart
 from ..failing import point
 from .book import RunRecord
 from .foreign import LOST, how_it_ended, open_same
@@ -59,6 +61,9 @@ class KeptRun:
         self.stop_steps, self.streams = request.stop, openings.streams(request)
         try:
             begun = begin(runs, request)
+        except CannotStart as refusal:
+            self._refuse(errno=errno.EMFILE, sentence=str(refusal))
+            return
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._refuse(errno=(isinstance(error, OSError) and error.errno) or 0, about=str(error))
             return
@@ -228,8 +233,11 @@ class KeptRun:
     def tell(self, *, handing: bool = False) -> None:
         """All that is known of it; `handing` its descriptors too, so that a later keeper can be given them."""
         if self.is_up:
-            fds = self.descriptors() if handing and self.ended is None else {}
-            self._runs.tell({"t": "run", **self.summary(), "fds": list(fds)}, tuple(fds.values()))
+            told, fds = {"t": "run", **self.summary()}, self.descriptors() if handing and self.ended is None else {}
+            try:
+                self._runs.tell({**told, "fds": list(fds)}, tuple(fds.values()))
+            except OSError:  # no more may be open just now: a later keeper finds the pipes by their names
+                self._runs.tell({**told, "fds": []})
 
     def summary(self) -> dict[str, Any]:
         about: dict[str, Any] = {**self._name, "pid": self.pid, "silent": self._silent}

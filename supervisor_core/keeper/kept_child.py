@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..children import TAG, Ended, LaunchRequest, make_tag, procfs, refusals
 from ..children.living import named
+from ..errors import CannotStart
 from .requests import read_end, tell_request
 from .wire import Message
 
@@ -125,6 +126,8 @@ class KeptChild:
         if "said" in told:
             ended = read_end(told["ended"])
             refusal = refusals.broken(self.request, told["said"].encode("utf-8", "surrogateescape"), ended)
+        elif "sentence" in told:
+            ended, refusal = Ended(reason="not started"), CannotStart(told["sentence"], permanent=False)
         else:
             ended, number = Ended(reason="not started"), int(told["errno"])
             error = OSError(number, os.strerror(number)) if number else OSError(told["about"])

@@ -65,7 +65,10 @@ class Service:
 
     def _spawn(self, **more: str) -> tuple[int, socket.socket] | None:
         """A process of it, with the channel that it is to speak through; None where there can be none."""
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:
+            return None
         theirs.set_inheritable(True)
         try:
             pid = os.posix_spawn(

@@ -40,12 +40,16 @@ class Begun:
 
 
 def begin(runs: "Runs", request: LaunchRequest) -> Begun:
-    """Raises OSError and whatever Popen does; then nothing is left but the intent. Takes the request's `stdin` over."""
+    """Raises OSError, CannotStart and whatever Popen does; then nothing is left but the intent.
+
+    Takes the request's `stdin` over.
+    """
     words = request.environment.get(TAG, "").split()
     tag = words[-1] if words else ""
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as undo:
         if request.stdin is not None:
             ours.callback(os.close, request.stdin)
+        refusals.leave_room(request)
         group, parts = runs.groups.prepare(request, root=refusals.runs_as_root(request))
         if group is not None:
             undo.callback(runs.groups.give_back, group)

@@ -8,6 +8,7 @@ message of each side says what the other may hope for. So an older keeper serves
 """
 
 import array
+import contextlib
 import errno
 import json
 import os
@@ -50,7 +51,8 @@ class Wire:
         channel.setblocking(False)
         self._channel = channel
         self._in = bytearray()
-        self._fds: deque[int] = deque()
+        self._fds: deque[list[int]] = deque()
+        """Descriptors that came, each list with one frame; shorter where no more may be open here."""
         self._out: deque[tuple[memoryview, list[int]]] = deque()
         self.waiting = 0
         """Bytes that the other end has not taken yet."""
@@ -61,10 +63,19 @@ class Wire:
     # ------------------------------------------------------------ out
 
     def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
-        """Sends, or keeps until `flush`; the descriptors are duplicated, so the caller may close its own."""
+        """Sends, or keeps until `flush`; the descriptors are duplicated, so the caller may close its own.
+
+        Raises OSError where they cannot be; then nothing is sent.
+        """
         data = json.dumps(message, separators=(",", ":")).encode()
         frame = memoryview(_HEAD.pack(len(data), len(fds)) + data)
-        self._out.append((frame, [os.dup(fd) for fd in fds]))
+        with contextlib.ExitStack() as undo:
+            ours = []
+            for fd in fds:
+                ours.append(os.dup(fd))
+                undo.callback(os.close, ours[-1])
+            undo.pop_all()
+        self._out.append((frame, ours))
         self.waiting += len(frame)
         if len(self._out) == 1:
             self.flush()
@@ -100,7 +111,10 @@ class Wire:
     # ------------------------------------------------------------ in
 
     def receive(self) -> list[tuple[Message, tuple[int, ...]]]:
-        """All whole messages that are there, each with its descriptors, which the caller owns. Raises `Broken`."""
+        """All whole messages that are there, each with its descriptors, which the caller owns. Raises `Broken`.
+
+        A message whose descriptors could not all be opened here comes without any.
+        """
         found: list[tuple[Message, tuple[int, ...]]] = []
         for _ in range(READS):
             try:
@@ -125,13 +139,12 @@ class Wire:
             return False
         except OSError as error:
             raise Broken(str(error)) from error
+        numbers = array.array("i")
         for level, kind, content in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                numbers = array.array("i")
                 numbers.frombytes(content[: len(content) // numbers.itemsize * numbers.itemsize])
-                self._fds += numbers
-        if flags & socket.MSG_CTRUNC:
-            raise Broken("descriptors were lost on the way: no more may be open")
+        if numbers or flags & socket.MSG_CTRUNC:
+            self._fds.append(list(numbers))
         if not data:
             raise Broken("the other side has gone")
         self._in += data
@@ -149,7 +162,7 @@ class Wire:
         del self._in[: _HEAD.size + length]
         try:
             message = json.loads(data)
-            fds = tuple(self._fds.popleft() for _ in range(count))
+            fds = _all_or_none(self._fds.popleft(), count) if count else ()
         except (ValueError, IndexError, RecursionError) as error:
             raise Broken("what came is no message") from error
         if not isinstance(message, dict):
@@ -158,14 +171,20 @@ class Wire:
 
     def close(self) -> None:
         """Lets go of the socket and of descriptors that nobody took."""
-        for fd in self._fds:
-            os.close(fd)
-        for _, fds in self._out:
+        for fds in (*self._fds, *(fds for _, fds in self._out)):
             for fd in fds:
                 os.close(fd)
         self._fds.clear()
         self._out.clear()
         self._channel.close()
+
+
+def _all_or_none(fds: list[int], count: int) -> tuple[int, ...]:
+    if len(fds) == count:
+        return tuple(fds)
+    for fd in fds:
+        os.close(fd)
+    return ()
 
 
 def _rights(fds: list[int]) -> "list[tuple[int, int, array.array[int]]]":

@@ -15,7 +15,6 @@ MANY = 40
 
 
 @pytest.mark.row(54)
-@pytest.mark.parametrize("mode", ["in-process"])  # the keeper has yet to be held to this
 def test_at_the_limit_of_descriptors_starts_are_refused_and_the_owner_gets_in(tmp_path, mode):
     one = '[worker.w{}]\ncommand = ["sleep", "600"]\nstart_seconds = 0\nautostart = false\nrestart = "never"\n'
     text = "".join(one.format(number) for number in range(MANY))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import socket
 import struct
 
@@ -121,3 +122,26 @@ def test_any_bytes_are_messages_or_break_the_line(data):
         pass
     finally:
         wire.close()
+
+
+@pytest.mark.row(54)
+def test_a_message_whose_descriptors_cannot_be_opened_comes_without_them():
+    ours, theirs = (Wire(end) for end in socket.socketpair())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    ours.send({"t": "one"}, (0, 1, 2))
+    ours.send({"t": "two"}, (0,))
+    ours.send({"t": "three"})
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, hard))
+    try:
+        told = theirs.receive()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [message["t"] for message, _ in told] == ["one", "two", "three"]
+    assert [len(fds) for _, fds in told] == [0, 1, 0]
+    for _, fds in told:
+        for fd in fds:
+            os.close(fd)
+    ours.close()
+    theirs.close()
