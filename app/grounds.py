@@ -17,6 +17,7 @@ from supervisor_core.children.local import LocalSpawner
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.config import Config
 from supervisor_core.errors import SupervisorError
+from supervisor_core.failing import point
 from supervisor_core.keeper.client import KeptSpawner
 from supervisor_core.keeper.logs import KeptLogs
 from supervisor_core.keeper.orders import CHANNEL, NEXT, Keepers, Orders, command
@@ -290,6 +291,7 @@ def become_kept(instance: Instance) -> socket.socket:
     sys.stderr.flush()
     child = os.fork()
     if child:
+        point("service forked")
         arguments = command(sys.executable, orders_of(instance, lock=lock, pid=child, channel=theirs.fileno()))
         os.execv(arguments[0], arguments)  # noqa: S606 - our own program
     os.setsid()

@@ -89,6 +89,7 @@ async def _kept(
     instance = Instance.find(options, ServiceSettings() if config is None else config.service)
     ground = Kept(instance, channel, clock.now, LogTroubles(conditions, instance.logs).take, waits=waits)
     left = await ground.greet()
+    ground.fresh = ground.fresh or config is not None
     config = ruling(left, options.config_path) if config is None else config
     with listening(options, config, instance) as (listeners, doors):
         await ground.connect(config)

@@ -1,7 +1,9 @@
 """Fault points: named steps at which a test may kill, stall or fail this process. Nothing at all in a usual one.
 
-`FAIL_AT=name:nth:kill|stall|ERRNO` (several with commas) is read at import. Names are literal strings in the source, so
-that a test can list all of them: a new step is covered on the day it is written.
+`FAIL_AT=name:nth:kill|stall|ERRNO` (several with commas) is read at import; `nth` counts the visits of one process.
+With `FAIL_ONCE`, a folder, a point that failed in one process leaves its name there and fails in none after it: so who
+takes over from a killed process may inherit both. Names are literal strings in the source, no two alike, so that a
+test can list all of them: a new step is covered on the day it is written.
 """
 
 import errno
@@ -20,6 +22,16 @@ def _parse(text: str) -> dict[str, tuple[int, str]]:
 
 
 _planned = _parse(os.environ.get("FAIL_AT", ""))
+_once = os.environ.get("FAIL_ONCE", "")
+
+
+def _is_first(name: str) -> bool:
+    """Whether no process has failed there before; from now on one has."""
+    try:
+        os.close(os.open(os.path.join(_once, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return False
+    return True
 
 
 def _reached(name: str) -> None:
@@ -27,7 +39,7 @@ def _reached(name: str) -> None:
     if not nth:
         return
     _planned[name] = nth - 1, what
-    if nth > 1:
+    if nth > 1 or (_once and not _is_first(name)):
         return
     match what:
         case "kill":

@@ -66,13 +66,14 @@ class Recollection:
                 continue
             data = self._machine.note_of(name)
             if self._written.get(name) != data:
-                point("note due")
+                point("change to be noted")
                 self._spawner.note(name, data)
                 self._written[name] = data
-                point("note written")
+                point("change noted")
             run = status.run if status is not None and status.live else None
             before = self._live.pop(name, None)
             if run is not None:
                 self._live[name] = run
             if before is not None and before != run:
+                point("ended run to be forgotten")
                 self._spawner.forget(name, before)

@@ -21,6 +21,7 @@ import os
 import time
 from collections.abc import Callable
 
+from ..failing import point
 from .files import NEW, StreamFiles
 from .index import CHUNK, END, SIZE, START, Record
 from .openings import waiting
@@ -228,6 +229,7 @@ class StreamLog:
         if self.torn:  # else each try on a full disk would leave an empty segment behind
             self.files.make_folder()
             make_sure_of_room(self.files.log(self.end) + NEW)
+        point("segment full")
         self.rest()
         sealed, records, torn = self.base, self.records, self.torn
         self.base, self.records, self.torn = self.end, 0, False
@@ -237,6 +239,7 @@ class StreamLog:
             self.rest()
             self.base, self.records, self.torn = sealed, records, torn
             raise
+        point("next segment begun")
         self._sealed(self.files, sealed)
 
     def _at_newline(self) -> bool:

@@ -155,6 +155,7 @@ class KeptSpawner:
 
     def came(self) -> None:
         """Says that this service is up: from now on another one takes its place when it dies."""
+        point("service has come")
         self.send({"t": "came"})
 
     def keep(self, name: str, value: Any) -> None:
@@ -164,6 +165,7 @@ class KeptSpawner:
 
     def hang_up(self, status: int) -> None:
         """Says that this service has left in order, and with which status the whole is to end."""
+        point("about to hang up")
         self._over = True
         self.send({"t": "over", "status": status})
         self._post.close(PATIENCE)

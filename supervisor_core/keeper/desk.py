@@ -23,6 +23,10 @@ from .runs import Runs
 from .service import Service
 from .wire import VERSION, Message
 
+CAME = "came"
+"""The keepsake that tells a successor from the first service. It is written down: without it, what was stopped by hand
+would be started when the keeper dies between two services."""
+
 AT_ONCE = 100
 """Orphans that are collected in one turn of the loop."""
 
@@ -45,7 +49,8 @@ class Desk:
         self._handed: dict[Key, dict[str, int]] = {key_of(text): dict(fds) for text, fds in orders.handed.items()}
         self._runs: Runs | None = None
         self._logs = LogDesk(loop, os.path.join(orders.state, "logs"), now, service.tell)
-        self._keepsakes: dict[str, Any] = {}
+        came = None if orders.is_first else book.settings.get(CAME)
+        self._keepsakes: dict[str, Any] = {} if came is None else {CAME: came}
         self._trouble: Message = {}
         self._greeting = False
         self._when_empty: Callable[[], None] = lambda: None
@@ -141,6 +146,7 @@ class Desk:
     def _hello(self, _: Message, __: tuple[int, ...]) -> None:
         """The first word of a service. Its second one is about logs; then it is told everything."""
         self._service.up, self._greeting = True, True
+        point("service said hello")
         self._tell({"t": "keepsakes", "version": VERSION, "pid": os.getpid(), "keepsakes": self._keepsakes})
 
     def _welcome(self) -> None:
@@ -155,13 +161,16 @@ class Desk:
         for run in list(self._runs.known.values()):
             run.tell(handing=True)
         self._logs.welcome()
+        point("service told of all runs")
         self._tell({"t": "ready"})
+        point("service told that this was all")
 
     def _set_logs(self, message: Message, _: tuple[int, ...]) -> None:
         logs = message["logs"]
         if logs != self._book.settings.get("logs"):
             with self._carrying_on():
                 self._book.set("logs", logs)
+            point("settings written")
             self._logs.configure(logs)
         if self._runs is None:
             self._open(logs)
@@ -170,8 +179,12 @@ class Desk:
             self._welcome()
 
     def _keep(self, message: Message, _: tuple[int, ...]) -> None:
-        """Something for the next service, in memory alone."""
-        self._keepsakes[message["name"]] = message["value"]
+        """Something for the next service, in memory alone: a later keeper is told by the service, if that lives."""
+        name, value = message["name"], message["value"]
+        self._keepsakes[name] = value
+        if name == CAME:
+            with self._carrying_on():
+                self._book.set(CAME, value)
 
     # ------------------------------------------------------------ runs
 

@@ -95,6 +95,7 @@ class Keeper:
                 self._service.prepare()
             case "over":
                 self._status = int(message["status"])
+                point("service has left")
                 self._leave()
             case "upgrade":
                 self._upgrade(message)
@@ -181,6 +182,7 @@ class Keeper:
     def _leave(self) -> None:
         """From now on the service is not started again."""
         self._leaving = True
+        point("leaving begun")
         self._service.give_up()
         self._desk.when_empty(self._finish)
 

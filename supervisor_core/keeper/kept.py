@@ -171,12 +171,18 @@ class KeptRun:
     # ------------------------------------------------------------ orders
 
     def stop(self, steps: Sequence[tuple[int, float]]) -> None:
-        """Ends it step by step, also when the service is gone meanwhile; then what is left is killed at the end."""
+        """Ends it step by step, also when the service is gone meanwhile; then what is left is killed at the end.
+
+        Written down when the first signal is sent: a later keeper does not send that again, and the service repeats
+        what it ordered, so a signal may come twice after a crash but never not at all.
+        """
         if self._living is not None and self.ended is None and not self._living.stopping:
-            with self._runs.carrying_on():
-                self._runs.book.stopping(*self._key, steps, self._runs.now())
-            point("stop written down")
+            began = self._runs.now()
             self._living.stop(steps, self._out_of_time)
+            point("asked to end")
+            with self._runs.carrying_on():
+                self._runs.book.stopping(*self._key, steps, began)
+            point("stop written down")
 
     def _out_of_time(self) -> None:
         """The service says when it is killed; where there is none, nobody else would."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..children import TAG, Ended, LaunchRequest, make_tag, procfs, refusals
 from ..children.living import named
 from ..errors import CannotStart
+from ..failing import point
 from .requests import read_end, tell_request
 from .wire import Message
 
@@ -49,6 +50,7 @@ class KeptChild:
         assert self.request is not None
         fds = () if self.request.stdin is None else (self.request.stdin,)
         self._send({"t": "spawn", "request": tell_request(self.request)}, fds)
+        point("start ordered")
 
     def signal(self, number: int, *, tree: bool = False) -> None:
         if not self.exited.done():
@@ -107,6 +109,7 @@ class KeptChild:
 
     def take(self, told: Message, fds: tuple[int, ...]) -> None:
         """All that the keeper knows of it now."""
+        point("told of a run")
         if fds:
             self._hold(dict(zip(told["fds"], fds, strict=True)))
         self.pid = int(told["pid"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..children.loops import Loop, Timer
 from ..children.segments import SegmentStore
+from ..failing import point
 from .policies import read_policies
 from .watches import Watches
 from .wire import Message
@@ -98,4 +99,5 @@ class LogDesk:
         if self._store is not None:
             with contextlib.suppress(OSError):
                 done = self._store.swap(message["worker"], message["stream"], int(message["base"]), message["new"])
+        point("packed segment in place")
         self._tell({"t": "swapped", "id": message["id"], "done": done})

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..errors import SupervisorError
+from ..failing import point
 
 CHANNEL = "QUARTERDECK_KEEPER"
 """The variable that tells a service which of its descriptors leads to its keeper."""
@@ -48,6 +49,11 @@ class Orders:
     handed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     anew: float = 0.0
     come: bool = False
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this keeper comes with the first service of a new life."""
+        return self.pid != 0 and not (self.awaits or self.handed or self.anew)
 
     def write(self) -> int:
         """Gives a descriptor for the new program; it and all that are named go through its exec."""
@@ -130,6 +136,7 @@ def take_lock(orders: Orders) -> Orders:
         except BlockingIOError:
             select.select([], [], [], PAUSE)
             continue
+        point("lock taken")
         holder: Any = None
         with contextlib.suppress(ValueError):
             holder = json.loads(os.pread(fd, 4096, 0))

@@ -13,6 +13,7 @@ from ..children.files import NEW, StreamFiles
 from ..children.recovery import is_less
 from ..children.segments import PLAIN
 from ..children.upkeep import Upkeep
+from ..errors import SupervisorError
 from .logfolders import KeptFolders
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ class Packing:
         self._upkeep.close()
 
     def _put(self, files: StreamFiles, base: int, new: str) -> bool:
-        return self._swap(files.worker, files.stream, base, new)
+        try:
+            return self._swap(files.worker, files.stream, base, new)
+        except SupervisorError:  # the keeper was lost before it answered
+            return False
 
     def _look(self) -> float:
         """Orders what is to be compressed; gives when to look again."""

@@ -14,6 +14,7 @@ from ..children.forest import Forest
 from ..children.loops import Loop, watch
 from ..children.outlets import Gate
 from ..children.pump import Pump
+from ..failing import point
 from . import pipes
 from .book import Book, RunRecord
 from .foreign import boot_id, leaders_by_tag
@@ -78,6 +79,7 @@ class Runs:
         for key, record in list(self.book.runs.items()):
             self.known[key] = KeptRun(self, *key)
             self.known[key].take_over(record, handed.get(key, {}), gone[key])
+            point("run taken over")
         self.pipes.tidy([(*key, stream) for key, run in self.known.items() for stream in run.streams])
 
     def _why_gone(self, record: RunRecord, boot: str) -> str:
@@ -97,6 +99,7 @@ class Runs:
                     self.book.started(*key, proc.pid, proc.start)
                 else:
                     self.book.forget(*key)
+            point("intent cleared up")
 
     def get(self, worker: str, run: int) -> KeptRun | None:
         return self.known.get((worker, run))
@@ -109,8 +112,10 @@ class Runs:
 
     def drop(self, run: KeptRun) -> None:
         self.known.pop((run.worker, run.run), None)
+        point("run let go")
         with self.carrying_on():
             self.book.forget(run.worker, run.run)
+        point("run forgotten")
 
     def living(self) -> list[KeptRun]:
         return [run for run in self.known.values() if run.ended is None]

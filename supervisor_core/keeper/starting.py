@@ -53,6 +53,7 @@ def begin(runs: "Runs", request: LaunchRequest) -> Begun:
         group, parts = runs.groups.prepare(request, root=refusals.runs_as_root(request))
         if group is not None:
             undo.callback(runs.groups.give_back, group)
+        point("group made")
         with runs.carrying_on():
             runs.book.intend(
                 request.worker,
@@ -64,6 +65,7 @@ def begin(runs: "Runs", request: LaunchRequest) -> Begun:
             )
         point("run intended")
         sources, ends = _open_streams(runs, request, ours, undo)
+        point("pipes made")
         pid, report = birth.start(request, ends, parts, () if group is None else (group.entrance,))
         if report is not None:
             undo.callback(os.close, report)

@@ -4,33 +4,34 @@ import asyncio
 
 import pytest
 
-from supervisor_core.children.local import LocalSpawner
-from supervisor_core.messages import Add, Changed, Shutdown
+from supervisor_core.messages import Changed, Shutdown
 from supervisor_core.model import Program, RestartPolicy, RestartWhen, State, Status, WorkerSpec
 from supervisor_core.supervisor import Supervisor
+from tests.children.rigs import KeptRig, LocalRig, rig_of
 
 ALWAYS = RestartPolicy(RestartWhen.ALWAYS, backoff_initial=0, backoff_max=0, stable_after=0)
 
 
 @pytest.mark.row(4)
+@pytest.mark.parametrize("kind", [LocalRig, KeptRig])
 @pytest.mark.parametrize("runs", [60, pytest.param(500, marks=pytest.mark.long)])
-def test_each_of_many_runs_that_end_at_once_is_told_whole(runs: int):
+def test_each_of_many_runs_that_end_at_once_is_told_whole(runs: int, kind: type[LocalRig] | type[KeptRig]):
     async def main() -> list[Status]:
-        supervisor = Supervisor(stay=True, spawner=LocalSpawner())
-        spec = WorkerSpec("w", program=Program(("true",), start_seconds=0), restart=ALWAYS)
-        supervisor.tell(Add(spec, by="test"))
-        running = asyncio.create_task(supervisor.run())
-        seen = []
-        async for entries in supervisor.journal.follow(0):
-            for entry in entries if isinstance(entries, list) else [entries]:
-                if isinstance(entry.event, Changed):
-                    seen.append(entry.event.status)
-            if seen and seen[-1].run > runs:
-                break
-        supervisor.tell(Shutdown(by="test"))
-        await running
-        await supervisor.spawner.aclose()
-        return seen
+        async with rig_of(kind) as rig:
+            supervisor = Supervisor(stay=True, spawner=rig.spawner)
+            spec = WorkerSpec("w", program=Program(("true",), start_seconds=0), restart=ALWAYS)
+            supervisor.adopt([spec])
+            running = asyncio.create_task(supervisor.run())
+            seen = []
+            async for entries in supervisor.journal.follow(0):
+                for entry in entries if isinstance(entries, list) else [entries]:
+                    if isinstance(entry.event, Changed):
+                        seen.append(entry.event.status)
+                if seen and seen[-1].run > runs:
+                    break
+            supervisor.tell(Shutdown(by="test"))
+            await running
+            return seen
 
     seen = asyncio.run(main())
     assert [s for s in seen if s.state is State.RUNNING and s.pid is None] == []

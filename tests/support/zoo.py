@@ -8,6 +8,7 @@ newline; `batch=` lines of one write (0: blocks of about 64 KiB); `rate=` lines 
 a line of their own after each numbered one; `bar=` steps of a progress bar that the line then overwrites. Numbers go
 on over several `write`. `seal` prints how many lines came before it and their checksum, so that `sequences.py` knows
 the truth without asking the writer. `unbroken BYTES` prints as much without a newline, in numbered blocks.
+`lock PATH` shows whether it ever runs twice at the same time.
 
 What forks without end has an end: at most `MOST` forks a life. `tell ADDRESS NAME` sends the name to a socket and so
 says from outside's view that all words before it are done; it also stands in the arguments of all that is forked.
@@ -147,6 +148,18 @@ def orphans(count):
         os.wait()
 
 
+def lock(path):
+    """Holds the file for as long as it lives, and leaves a mark beside it when another one does."""
+    import fcntl
+
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with open(path + ".twice", "a") as mark:
+            print(os.getpid(), file=mark)
+
+
 def daemonise():
     """Goes on as a daemon does: another session, another process; the first one has left with status 0."""
     for again in (True, False):
@@ -282,6 +295,8 @@ def main(words):
             signal.signal(number_of(words.pop(0)), lines.end)
         elif word in FORKS:
             fork(**FORKS[word])
+        elif word == "lock":
+            lock(words.pop(0))
         elif word == "short-escapee":
             pid = fork(escape=True)
             os.kill(pid, signal.SIGKILL)
