@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Key = tuple[str, int]
 
+CUT_OFF = "WARNING: its terminal or pipe went with keeper and service, so what it writes is lost until it is restarted"
+
 GRACE = 1.0
 """Seconds between two looks whether the service, which kills at the end of a stop, is still there to do so."""
 
@@ -144,6 +146,9 @@ class KeptRun:
             reading = handed.get(stream) or runs.pipes.reopen(*self._key, stream)
             if reading is not None:
                 self._sources[stream] = runs.pump.open(self.worker, stream, self.run, reading)
+            elif self.leader is None:
+                with contextlib.suppress(OSError):
+                    runs.pump.store.note(*self._key, CUT_OFF)
         pidfd = handed.get("pidfd") or (open_same(self.pid, record.start) if self.leader is None else None)
         self._pidfd = None if pidfd is None else os.dup(pidfd)
         self._living = Living(

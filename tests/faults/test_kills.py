@@ -197,6 +197,22 @@ def test_both_are_killed_and_who_is_started_then_finds_all_that_live(tmp_path):
         finish(service, pids)
 
 
+@pytest.mark.row(34)
+def test_of_a_terminal_that_went_with_both_the_log_says_so(tmp_path):
+    words = zoo("ignore", "HUP", "pause")
+    with Kept(tmp_path, f"[worker.w]\ncommand = {words}\nstart_seconds = 0\ntty = true\n", "kept") as service:
+        pid = service.pid_of("w")
+        both = service.keeper(), service.manager()
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for one in both:
+                os.kill(one, number)
+        service.end()
+    with Kept(tmp_path, "", "kept") as service:
+        assert service.pid_of("w") == pid
+        said = [line["text"] for line in service.lines("w", stream="log")]
+        assert any("is lost until it is restarted" in text for text in said), said
+
+
 def report(what: str, taken: list[float]) -> None:
     """Prints what a person wants to know of it, and holds it against what is promised."""
     taken = sorted(taken)
