@@ -7,6 +7,7 @@ instance, and goes on with everything when this process dies; then there is anot
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from supervisor_core.errors import SupervisorError
 from supervisor_core.failing import point
 from supervisor_core.keeper.client import KeptSpawner
 from supervisor_core.keeper.logs import KeptLogs
-from supervisor_core.keeper.orders import CHANNEL, NEXT, Keepers, Orders, command
+from supervisor_core.keeper.orders import CHANNEL, HELD, NEXT, Keepers, Orders, command
 from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import LogSink
 
@@ -133,11 +134,8 @@ class InProcess:
         pass
 
     async def upgrade(self) -> tuple[int, float | None]:
-        sentence = (
-            "this service runs without a keeper, so its workers would end with it; when that may be, end it with "
-            "quarterdeck shutdown and start it again"
-        )
-        raise CannotUpgrade(sentence, "no_keeper")
+        why = "this service runs without a keeper, and its workers would end with it"
+        raise CannotUpgrade(f"{why}; if they may, end it with quarterdeck shutdown and start it again", "no_keeper")
 
     def last_upgrade(self) -> Upgrade | None:
         return None
@@ -288,7 +286,7 @@ def become_kept(instance: Instance) -> socket.socket:
     lock = instance.take_lock()
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
-    sys.stderr.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)  # until somebody can take them, here and there
     child = os.fork()
     if child:
         point("service forked")

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from supervisor_core.clock import Clock
 from supervisor_core.config import Config, ConfigError, ServiceSettings, load
 from supervisor_core.errors import SupervisorError
+from supervisor_core.failing import point
+from supervisor_core.keeper.orders import HELD
 from supervisor_core.messages import Changed, Shutdown
 from supervisor_core.model import REST, Exit, State, Status
 from supervisor_core.supervisor import Supervisor
@@ -81,6 +83,7 @@ async def _kept(
     options: UpOptions, channel: socket.socket, config: Config | None = None, *, waits: bool = False
 ) -> int:
     """Without a config this is the successor of another process: what ruled there rules here."""
+    point("service begins")
     if waits:
         from .web import factory, peer  # noqa: F401 - while another one still answers
 
@@ -232,6 +235,7 @@ class _Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._take_signal, number)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a closed terminal stops nothing
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)  # as far as a keeper had them wait
 
     def _take_signal(self, number: int) -> None:
         """The first one asks everybody to leave in order, the second one kills."""

@@ -22,7 +22,7 @@ from ..failing import point
 from .book import Book
 from .desk import Desk
 from .loop import Loop
-from .orders import Orders, command, take_lock
+from .orders import HELD, Orders, command, take_lock
 from .service import Service
 from .wire import Message
 
@@ -38,7 +38,7 @@ ABSENT = 5.0
 SOON = 0.01
 """Seconds until another try to execute anew."""
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+SIGNALS = (*HELD, signal.SIGCHLD)
 
 FAILED, USAGE = 1, 2
 
@@ -217,6 +217,7 @@ class Keeper:
 
 def main(arguments: list[str]) -> int:
     """`keeper.py STATE DESCRIPTOR`: see `Orders`."""
+    point("keeper begins")
     while (fd := os.open(os.devnull, os.O_RDWR)) < 3:  # whatever is opened here is not taken for a standard stream
         os.set_inheritable(fd, True)
     os.close(fd)

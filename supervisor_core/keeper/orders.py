@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import select
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,9 @@ CHANNEL = "QUARTERDECK_KEEPER"
 
 NEXT = "QUARTERDECK_SUCCESSOR"
 """The variable that tells a service that it waits for another one to end."""
+
+HELD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Wait, from before there is a keeper or a service until it can take them: else they would end it and not the whole."""
 
 TRIES, PAUSE = 40, 0.05
 """Looks at a lock that is held, and the seconds between them."""
@@ -99,7 +103,7 @@ class Keepers:
         ours, theirs = socket.socketpair()
         arguments = command(sys.executable, replace(orders, channel=theirs.fileno()))
         try:
-            self._pids.append(os.posix_spawn(arguments[0], arguments, os.environ, setsid=True))
+            self._pids.append(os.posix_spawn(arguments[0], arguments, os.environ, setsid=True, setsigmask=HELD))
         except BaseException:
             ours.close()
             raise

@@ -16,7 +16,7 @@ from ..children.loops import Timer, watch
 from ..failing import point
 from .foreign import how_it_ended
 from .loop import Loop
-from .orders import CHANNEL, NEXT
+from .orders import CHANNEL, HELD, NEXT
 from .pauses import Pauses
 from .wire import Broken, Message, Wire
 
@@ -76,7 +76,7 @@ class Service:
                 list(self._command),
                 {**os.environ, CHANNEL: str(theirs.fileno()), **more},
                 setsid=True,
-                setsigmask=(),
+                setsigmask=HELD,
                 setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ),
             )
         except OSError:

@@ -7,9 +7,13 @@ import select
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
+from app.settings import Instance
+from supervisor_core.children import procfs
+from supervisor_core.children.forest import survivors
 from tests.faults.service import Events, Service, alive, stays, until, zoo
 
 STUBBORN = """
@@ -61,18 +65,50 @@ def test_a_storm_of_signals_kills_in_the_end_and_leaves_nothing(tmp_path, mode):
     assert not (service.state / "socket").exists()
 
 
+def left(state):
+    """Processes of this state folder, keeper and service included: who runs for it, or was started by it."""
+    found = [pid for _, _, pid in survivors(Instance(state, state).mark)]
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(state) in place.read_bytes().split(b"\0"):
+                found.append(int(place.parent.name))
+    return found
+
+
 @pytest.mark.row(63)
-@pytest.mark.parametrize("after", ["", "lock", "socket", "running.json"])
-@pytest.mark.parametrize("mode", ["in-process"])  # the keeper has yet to be held to this
+@pytest.mark.parametrize("after", ["", "lock", "keeper/records", "socket", "running.json"])
 def test_a_term_during_the_start_leaves_nothing_at_all(tmp_path, mode, after):
     """At each step of a start, as far as files tell of it."""
+    if mode == "in-process" and "keeper" in after:
+        pytest.skip("there is no keeper")
     with Service(tmp_path, stays("web"), mode, wait=False) as service:
         if after:
             until((service.state / after).exists, step=0.001)
         service.signal(signal.SIGTERM)
-        assert service.end() in ({0} if after == "running.json" else {0, -signal.SIGTERM})
-    with Service(tmp_path, "", mode) as again:
-        assert again.workers()["web"]["run"] == 1, "nothing of the first start runs on, so this one begins"
+        early = after in (("", "lock") if mode == "kept" else ("", "lock", "socket"))  # nobody has begun
+        assert service.end() in ({0, -signal.SIGTERM} if early else {0})
+        assert not left(service.state)
+
+
+def stalled(pid):
+    """It, or a child of it, when that was stopped."""
+    for one in [pid, *(procfs.children(pid) or ())]:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                return one
+    return None
+
+
+@pytest.mark.row(63)
+@pytest.mark.parametrize("step", ["service forked", "keeper begins", "service begins"])
+def test_a_term_that_comes_before_anybody_can_take_it_waits(tmp_path, step):
+    """In process there is no moment between two programs."""
+    with Service(tmp_path, stays("web"), "kept", wait=False, environment={"FAIL_AT": f"{step}:1:stall"}) as service:
+        pid = until(lambda: stalled(service.pid))
+        service.signal(signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
+        assert service.end() == 0
+        assert not left(service.state)
 
 
 @pytest.mark.row(63)
