@@ -54,6 +54,7 @@ def test_a_keeper_that_dies_in_a_storm_of_starts_leaves_nobody_unknown_or_twice(
             ordering.join()
         until(lambda: all(running(row) and life.runs_of(name) == {row["pid"]} for name, row in life.rows().items()), 30)
         assert life.everybody() == {life.keeper(), life.manager()} | set().union(*map(life.runs_of, names))
+        assert min(row["run"] for row in life.rows().values()) > 1, "that was no storm"
         life.leave()
 
 
