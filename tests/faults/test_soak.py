@@ -20,8 +20,8 @@ FULL = 6000
 """Restarts after which the ring of transitions is full: from then on nothing has to grow."""
 
 GROWTH = 1000
-"""KiB in 1,000 restarts that are too many. The service's heap grows by 150 to 250 and then gives back some MiB at once, the
-keeper's by less than 20; so a leak of a KiB each is found, and a smaller one is not.
+"""KiB in 1,000 restarts that are too many. The service's heap grows by 150 to 250 and then gives back some MiB at once,
+the keeper's by less than 20; so a leak of a KiB each is found, and a smaller one is not.
 """
 
 CONFIG = "".join(
