@@ -1,6 +1,6 @@
 """The command line, the order of the rounds (A B C A B C), and where the figures go.
 
-    ./run bench                              everything, about an hour
+    ./run bench                              everything, about an hour and a half
     ./run bench boot stop --sizes 10,100     some axes (boot, memory, idle, restart, kill-all, stop, storm, logs,
                                              survive, watched)
     ./run bench --peers quarterdeck,s6       some rows
