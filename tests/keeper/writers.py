@@ -170,6 +170,9 @@ class Follower(threading.Thread):
             self.missed += item.end - expected
             self.read[place] = max(item.end, expected)
             return
+        if place not in self.read and self.link.told.get("max_worker", 10**9) < 10**9:
+            expected = item.at  # who has no place yet begins with what there is, and is told of no gap
+            self.missed += item.at
         end = item.at + len(item.text)
         right = text(item.at, end + 1)
         if item.at == expected - 1 and (item.text, right) == ("", b"\n"):
