@@ -9,6 +9,8 @@ import os
 import re
 import select
 import signal
+import socket as sockets
+import struct
 import subprocess
 import sys
 import time
@@ -114,6 +116,13 @@ class Service:
     @property
     def port(self) -> int:
         return int(re.search(r"page +http://127\.0\.0\.1:(\d+)/", self.text)[1])  # type: ignore[index]
+
+    def manager(self) -> int:
+        """The pid of the process that answers, which a keeper's is not."""
+        with sockets.socket(sockets.AF_UNIX) as probe:
+            probe.connect(str(self.state / "socket"))
+            data = probe.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, 12)
+        return int(struct.unpack("3i", data)[0])
 
     def client(self, *, socket: Path | None = None, seconds: float = 20) -> httpx.Client:
         """Speaks through the Unix socket, whose owner is admin."""

@@ -1,5 +1,6 @@
 """The wall clock jumps, or the service stands still for a while: what is due stays due, and no burst."""
 
+import os
 import signal
 import time
 from datetime import datetime
@@ -65,7 +66,6 @@ def test_steps_of_the_wall_clock_move_nothing_but_the_wall_clock(tmp_path, mode,
 
 
 @pytest.mark.row(52)
-@pytest.mark.parametrize("mode", ["in-process"])  # the keeper has yet to be held to this
 def test_lines_of_a_start_in_the_past_stand_behind_those_that_were_there(tmp_path, mode, shim):
     text = CONFIG.format(ticks=zoo("say", "life", "pause"))
     text += "logs = { keep = '3650d' }\n"
@@ -80,29 +80,36 @@ def test_lines_of_a_start_in_the_past_stand_behind_those_that_were_there(tmp_pat
             assert newer is None or [row["text"] for row in newer.json()["lines"] if row["stream"] == "out"] == ["life"]
 
 
+WHO = {"in-process": ["service"], "kept": ["service", "keeper", "both"]}
+
+
 @pytest.mark.row(53)
 @pytest.mark.parametrize("pause", [1.5, pytest.param(30, marks=pytest.mark.long)])
-@pytest.mark.parametrize("mode", ["in-process"])  # the keeper has yet to be held to this
-def test_after_a_long_pause_there_is_no_burst_of_timeouts(tmp_path, mode, pause):
-    """Who ended in time while the service was not running is not killed for it, and nobody is restarted."""
+@pytest.mark.parametrize(("mode", "who"), [(mode, who) for mode, all_of_them in WHO.items() for who in all_of_them])
+def test_after_a_long_pause_there_is_no_burst_of_timeouts(tmp_path, mode, who, pause):
+    """Who ended in time while nobody was running to see it is not killed for it, and nobody is restarted."""
     polite = zoo("say", "up", "until", "TERM", "write", "forever", "rate=20", "size=20", "wait", "0.3")
     text = stays(*(f"w{n}" for n in range(20)))
     text += f"[worker.polite]\ncommand = {polite}\nstart_seconds = 0\nstop_timeout = 0.5\n"
     with Service(tmp_path, text, mode) as service:
-        pid = service.pid_of("polite")
+        pid, manager = service.pid_of("polite"), service.manager()
+        paused = {"service": {manager}, "keeper": {service.pid}, "both": {manager, service.pid}}[who]
         before = service.workers()
         with Events(service.client()) as events, service.client() as client:
             client.post("/workers/polite/stop?wait=0")
             until(lambda: service.lines("polite", 1, "log"))  # "signaling shutdown"
-            service.signal(signal.SIGSTOP)
+            for one in paused:
+                os.kill(one, signal.SIGSTOP)
             until(lambda: not alive(pid))
             end = time.monotonic() + pause
             until(lambda: time.monotonic() > end, pause + 5)
-            service.signal(signal.SIGCONT)
+            for one in paused:
+                os.kill(one, signal.SIGCONT)
             events.until("changed", there=lambda data: any(c["status"]["state"] == "stopped" for c in data))
         after = service.workers()
         seen = [(c["status"]["name"], c["causes"]) for name, data in events.seen if name == "changed" for c in data]
-        assert not [one for one in seen if "timeout" in one[1]], seen
+        late = [name for name, causes in seen if "timeout" in causes]
+        assert late == ([] if who != "keeper" else ["polite"]), "only a service that runs and is told nothing sees one"
         assert after["polite"]["last_exit"]["signal"] is None
         assert {n: after[n]["pid"] for n in after if n != "polite"} == {
             n: before[n]["pid"] for n in before if n != "polite"

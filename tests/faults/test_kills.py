@@ -7,8 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
-import struct
 import time
 from datetime import datetime
 from pathlib import Path
@@ -50,13 +48,6 @@ def parent(pid: int) -> int:
 
 class Kept(Service):
     """A service with a keeper. `manager()` is the process that answers, `keeper()` the one that owns the workers."""
-
-    def manager(self) -> int:
-        """The pid at the other end of the socket."""
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(str(self.state / "socket"))
-            data = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        return int(struct.unpack("3i", data)[0])
 
     def keeper(self) -> int:
         """The pid of the process that is the keeper of this state folder; 0 while there is none."""
