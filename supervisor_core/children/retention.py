@@ -27,6 +27,9 @@ OPEN = 4
 LOOK = 64 * 1024
 """Bytes in which the start of a segment's last line is looked for; behind a longer one a gap may be told twice."""
 
+ERA = 1_735_689_600.0
+"""The year 2025, in seconds since the epoch."""
+
 
 class Retention:
     """What is kept of each worker, by its policy, and of all together. Called by the writer under its lock.
@@ -39,6 +42,8 @@ class Retention:
         self._policy = policy
         self.total = total
         self._now = now
+        self.since = now()
+        """When this process began to look."""
         self._sealed: dict[StreamFiles, deque[tuple[int, int]]] = {}
         self._of_worker: dict[str, int] = {}
         self._sum = 0
@@ -121,7 +126,7 @@ class Retention:
         base = self._sealed[files][0][0]
         known = self._oldest.get(files)
         if known is None or known[0] != base:
-            known = self._oldest[files] = base, last_time(files, base)
+            known = self._oldest[files] = base, last_time(files, base, self.since)
         return known[1]
 
     def _add(self, files: StreamFiles, base: int) -> None:
@@ -165,16 +170,23 @@ def _length(path: str) -> int:
         return 0
 
 
-def last_time(files: StreamFiles, base: int) -> float:
-    """When the last record of a segment was written; when its index was, where that tells nothing."""
+def last_time(files: StreamFiles, base: int, since: float) -> float:
+    """When the last record of a segment was written; when its index was, where that tells nothing.
+
+    A clock that was behind is not believed: a record is as young as those that it stands behind, and nothing was
+    written before this program was; then it counts as of `since`.
+    """
     with Index(files.index(base)) as index:
         last = index.last_whole()
+    told = 0.0
     if last is not None:
-        return last.time / 1e6
-    for path in (files.index(base), files.log(base), files.packed(base)):
-        with contextlib.suppress(OSError):
-            return os.lstat(path).st_mtime
-    return 0.0
+        told = max(last.time / 1e6, last.stamp / 1e9)
+    else:
+        for path in (files.index(base), files.log(base), files.packed(base)):
+            with contextlib.suppress(OSError):
+                told = os.lstat(path).st_mtime
+                break
+    return since if told < ERA <= since else told
 
 
 def _remove(files: StreamFiles, base: int) -> None:

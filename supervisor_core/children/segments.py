@@ -201,7 +201,7 @@ class SegmentStore:
             if keep == math.inf:
                 continue
             due = now + keep
-            if log.end > log.base and (due := last_time(log.files, log.base) + keep) <= now:
+            if log.end > log.base and (due := last_time(log.files, log.base, self._retention.since) + keep) <= now:
                 due = now + keep
                 with contextlib.suppress(OSError):  # no room for a new one: it stays until there is
                     log.cut()

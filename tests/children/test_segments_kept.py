@@ -110,6 +110,36 @@ def test_what_became_too_old_while_nobody_was_there_goes_at_the_start(place: Pla
     assert place.lines("a") == 0
 
 
+@pytest.mark.row(52)
+def test_what_was_written_under_a_clock_of_the_seventies_is_as_old_as_its_first_look(place: Place) -> None:
+    today = 1.8e9
+    place.time = 1000.0
+    place.start(keep=10 * DAY)
+    place.write("a", 200)
+    place.time = today
+    store = place.start(keep=10 * DAY)
+    assert place.lines("a") == 200
+    place.time += 9 * DAY
+    assert store.expire() <= today + 10 * DAY
+    assert place.lines("a") == 200
+    place.time += 2 * DAY
+    store.expire()
+    assert place.lines("a") < 26, "all but the segment that has just been closed"
+
+
+@pytest.mark.row(52)
+def test_what_was_written_under_a_clock_that_was_behind_is_as_young_as_what_it_stands_behind(place: Place) -> None:
+    place.time = 1.8e9
+    place.start(keep=10 * DAY)
+    place.write("a", 1)
+    place.time -= 100 * DAY
+    place.start(keep=10 * DAY)
+    place.write("a", 200)
+    place.time = 1.8e9 + DAY
+    place.start(keep=10 * DAY)
+    assert place.lines("a") == 201
+
+
 def test_a_clock_that_was_set_back_deletes_nothing(place: Place) -> None:
     store = place.start(keep=10 * DAY)
     place.write("a", 200)
