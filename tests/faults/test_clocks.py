@@ -66,6 +66,7 @@ def test_steps_of_the_wall_clock_move_nothing_but_the_wall_clock(tmp_path, mode,
 
 
 @pytest.mark.row(52)
+@pytest.mark.parametrize("mode", ["kept"])  # the same code in both
 def test_lines_of_a_start_in_the_past_stand_behind_those_that_were_there(tmp_path, mode, shim):
     text = CONFIG.format(ticks=zoo("say", "life", "pause"))
     text += "logs = { keep = '3650d' }\n"

@@ -90,6 +90,7 @@ def test_a_second_start_touches_nothing_of_the_first(tmp_path, mode):
 
 
 @pytest.mark.row(61)
+@pytest.mark.parametrize("mode", ["kept"])  # the same code in both
 def test_a_swept_socket_is_made_again(tmp_path, mode):
     with Service(tmp_path, CONFIG, mode) as service:
         place = service.state / "socket"
@@ -120,6 +121,7 @@ def test_a_stale_socket_and_a_left_lock_do_not_count(tmp_path, mode):
 
 
 @pytest.mark.row(62)
+@pytest.mark.parametrize("mode", ["kept"])  # in process nobody writes down who runs
 def test_nothing_is_adopted_from_a_copied_state_folder(tmp_path, mode):
     """The copy is of a folder in use, with the lock and the notes of the first; its processes are none of ours."""
     here, there = tmp_path / "here", tmp_path / "there"
@@ -149,6 +151,7 @@ def stranger():
 
 
 @pytest.mark.row(62)
+@pytest.mark.parametrize("mode", ["kept"])  # in process nobody writes down who runs
 def test_a_folder_from_another_machine_names_processes_that_are_strangers_here(tmp_path, mode, stranger):
     """Whoever has the pids that the copied notes name is neither signalled nor in the way."""
     with Service(tmp_path, CONFIG, mode) as first:

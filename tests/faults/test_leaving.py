@@ -157,6 +157,7 @@ def asked(service, path, method="GET", more="", rest=b""):
 
 
 @pytest.mark.row(64)
+@pytest.mark.parametrize("mode", ["kept"])  # the same code in both
 def test_an_end_with_many_readers_a_slow_download_and_stuck_requests_is_quick_and_polite(tmp_path, mode):
     text = TALKS.format(command=zoo("write", "200000", "batch=0", "ignore", "TERM", "pause"))
     with Service(tmp_path, text, mode) as service, contextlib.ExitStack() as stack:
