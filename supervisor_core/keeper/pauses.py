@@ -3,7 +3,7 @@
 SHORTEST, LONGEST = 0.1, 5.0
 """Seconds of the second pause (the first is none), and of the longest; each is twice the one before."""
 
-SHORT = 0.4
+SHORT = 0.1
 """Seconds of the longest pause for one that had come up: who kills it again and again does not keep it away."""
 
 STEADY = 60.0
