@@ -193,8 +193,10 @@ class Life(Kept):
 
     def _live(self) -> None:
         until(lambda: running(self.rows()["writer"]), PATIENCE)
+        until(self.wrote, PATIENCE)
         run = self.rows()["writer"]["run"]
         self.order("writer", "restart", lambda row: running(row) and row["run"] > run)
+        until(self.wrote, PATIENCE)
         self.order("idle", "start", running)
         self.order("idle", "stop", lambda row: row["state"] == "stopped")
         self.kill(self.manager)
@@ -203,6 +205,12 @@ class Life(Kept):
         self.order("late", "restart", running)
         until(lambda: self.rows()["crash"]["state"] == "failed", PATIENCE)
         self.settle()
+
+    def wrote(self) -> bool:
+        """Whether the writer's present run has written: before, it may not know yet that it is to end in order."""
+        run = self.rows()["writer"]["run"]
+        lines = self.ask("GET", "/workers/writer/logs?tail=1&stream=out")["lines"]
+        return bool(lines) and lines[-1]["run"] == run
 
     def kill(self, whom) -> None:
         """Kills the service or the keeper and waits until another one does its work.
