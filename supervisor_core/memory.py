@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from .followers import Followers
 from .lines import (
     FULL,
     Histogram,
@@ -34,7 +35,7 @@ class MemoryStore:
         self.lock = threading.RLock()
         self._stamp = 0
         self._rings: dict[str, Ring] = {}
-        self._watchers: dict[str, set[Callable[[], None]]] = {}
+        self._followers = Followers()
 
     def open_stream(self, worker: str, stream: str, run: int) -> "MemoryStream":
         with self.lock:
@@ -96,16 +97,7 @@ class MemoryStore:
         )
 
     def subscribe(self, workers: Sequence[str], moved: Callable[[], None]) -> Callable[[], None]:
-        with self.lock:
-            for worker in workers:
-                self._watchers.setdefault(worker, set()).add(moved)
-
-        def leave() -> None:
-            with self.lock:
-                for worker in workers:
-                    self._watchers.get(worker, set()).discard(moved)
-
-        return leave
+        return self._followers.add(workers, moved)
 
     def _of(self, view: View) -> "list[Ring]":
         return [self._rings[name] for name in dict.fromkeys(view.workers) if name in self._rings]
@@ -153,8 +145,7 @@ class MemoryStore:
     def settle(self, worker: str) -> None:
         """Drops what is too much of a worker, and wakes its readers; the caller holds the lock."""
         self._rings[worker].trim(self._lines, self._size)
-        for moved in tuple(self._watchers.get(worker, ())):
-            moved()
+        self._followers.tell(worker)
 
 
 class MemoryStream:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..declared import MIB, Free, LogPolicy
+from ..followers import Followers
 from .files import StreamFiles
 from .folders import Folders
 from .lock import cannot_use, take_lock
@@ -75,7 +76,7 @@ class SegmentStore:
         self._now = now
         self._lock = threading.RLock()
         self._logs: dict[tuple[str, str], StreamLog] = {}
-        self._watchers: dict[str, tuple[Callable[[], None], ...]] = {}
+        self._followers = Followers()
         self._lock_fd = take_lock(root)
         try:
             self._stamps = Stamps(os.path.join(root, "watermark"), now)
@@ -243,8 +244,7 @@ class SegmentStore:
     def _moved(self, worker: str) -> None:
         if self.on_moved is not None:
             self.on_moved(worker)
-        for moved in self._watchers.get(worker, ()):
-            moved()
+        self._followers.tell(worker)
 
     # -- reading
 
@@ -259,19 +259,7 @@ class SegmentStore:
         return max((files.last for files in self._folders.streams.get(worker, {}).values()), default=0)
 
     def subscribe(self, workers: Sequence[str], moved: Callable[[], None]) -> Callable[[], None]:
-        with self._lock:
-            for worker in workers:
-                self._watchers[worker] = (*self._watchers.get(worker, ()), moved)
-
-        def leave() -> None:
-            with self._lock:
-                for worker in workers:
-                    left = tuple(other for other in self._watchers.get(worker, ()) if other is not moved)
-                    self._watchers[worker] = left
-                    if not left:
-                        del self._watchers[worker]
-
-        return leave
+        return self._followers.add(workers, moved)
 
     def after(self, view: "View", key: str, limit: int) -> "Page":
         return self._pages.after(view, key, limit)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..children.pages import Pages
 from ..children.raw import RawBytes
 from ..errors import SupervisorError
+from ..followers import Followers
 from ..lines import Histogram, Page, View
 from .logfolders import KeptFolders
 
@@ -36,7 +37,7 @@ class KeptLogs:
         self._folders = KeptFolders(self._root)
         self._pages = Pages(self._folders, lambda: self._folders.words().watermark)
         self._lock = threading.Lock()
-        self._followers: dict[str, tuple[Callable[[], None], ...]] = {}
+        self._followers = Followers(self._unwatch)
         self._watched: dict[str, int] = {}
         """Workers of which the keeper is to tell, each with the stamp that what it tells of is above."""
         self._packing: Packing | None = None
@@ -70,38 +71,28 @@ class KeptLogs:
     def subscribe(self, workers: Sequence[str], moved: Callable[[], None]) -> Callable[[], None]:
         watermark = self._folders.words().watermark
         self._folders.of(dict.fromkeys(workers))
-        with self._lock:
-            for worker in workers:
-                self._followers[worker] = (*self._followers.get(worker, ()), moved)
+        leave = self._followers.add(workers, moved)
         self._watch(workers, watermark)
-
-        def leave() -> None:
-            with self._lock:
-                for worker in workers:
-                    left = tuple(other for other in self._followers.get(worker, ()) if other is not moved)
-                    self._followers[worker] = left
-                    if not left:
-                        del self._followers[worker]
-                        if self._watched.pop(worker, None) is not None:
-                            self._send({"t": "unwatch", "worker": worker})
-
         return leave
+
+    def _unwatch(self, worker: str) -> None:
+        """Nobody follows it any more."""
+        with self._lock:
+            if self._watched.pop(worker, None) is not None:
+                self._send({"t": "unwatch", "worker": worker})
 
     def moved(self, worker: str) -> None:
         """The keeper says that there is something new, which ends the watch."""
         with self._lock:
             self._watched.pop(worker, None)
-            followers = self._followers.get(worker, ())
-        for moved in followers:
-            moved()
+        self._followers.tell(worker)
 
     def reconnected(self) -> None:
         """Another keeper writes now, which knows of no watch: all that follow read, and watch again with that."""
         self._folders.forget()
         with self._lock:
             self._watched.clear()
-            followers = dict.fromkeys(moved for each in self._followers.values() for moved in each)
-        for moved in followers:
+        for moved in self._followers.all():
             moved()
 
     def _watch(self, workers: Sequence[str], watermark: int) -> None:
@@ -112,7 +103,7 @@ class KeptLogs:
         told: dict[Callable[[], None], None] = {}
         with self._lock:
             for worker in workers:
-                if not (followers := self._followers.get(worker)):
+                if not (followers := self._followers.of(worker)):
                     continue
                 seen = self._watched.get(worker)
                 if seen is None:

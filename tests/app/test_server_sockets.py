@@ -165,7 +165,7 @@ async def test_readers_that_vanish_are_forgotten() -> None:
                     s.host.write("a", "x")
         await until(lambda: s.services.streams == 0)
         await until(lambda: s.services.feed._readers == 0)
-        assert sum(map(len, s.host.logs._watchers.values())) == 0
+        assert len(s.host.logs._followers) == 0
 
 
 async def test_open_streams_do_not_hold_the_server() -> None:

@@ -106,7 +106,7 @@ async def test_news_between_a_read_and_the_wait_for_news_are_not_slept_through(
 async def test_closing_ends_the_subscription(store: LogSink) -> None:
     async with aclosing(follow(store, View(("a", "b")))) as pages:
         await anext(pages)
-    assert not any(store._watchers.values())  # type: ignore[attr-defined]
+    assert len(store._followers) == 0  # type: ignore[attr-defined]
 
 
 async def test_cancelling_while_it_waits_ends_it(store: LogSink) -> None:
@@ -117,7 +117,7 @@ async def test_cancelling_while_it_waits_ends_it(store: LogSink) -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert not any(store._watchers.values())  # type: ignore[attr-defined]
+    assert len(store._followers) == 0  # type: ignore[attr-defined]
 
 
 async def test_cut_200_times_while_two_workers_write_and_segments_rotate(store: LogSink) -> None:
