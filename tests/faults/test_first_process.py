@@ -6,7 +6,6 @@ Known wart: a container is a namespace of processes here, which only root may ma
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -14,21 +13,13 @@ import pytest
 
 from tests.faults.service import alive, stays, until, zoo
 from tests.faults.test_kills import Kept
-from tests.support.needs import missing
-
-INSIDE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+from tests.support.needs import private_processes
 
 
 @pytest.fixture
 def inside():
     """The words before a command that make it process 1 of its own namespace."""
-    try:
-        refused = subprocess.run([*INSIDE, "true"], capture_output=True).returncode
-    except OSError:
-        missing("unshare (util-linux) is not there: it makes a namespace of processes")
-    if refused:
-        pytest.skip("makes a namespace of processes, which only root may, and not in every container")
-    return INSIDE
+    return private_processes()
 
 
 def stat(pid: int | str) -> list[str]:

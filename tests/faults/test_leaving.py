@@ -14,7 +14,7 @@ import pytest
 from app.settings import Instance
 from supervisor_core.children import procfs
 from supervisor_core.children.forest import survivors
-from tests.faults.service import Events, Service, alive, stays, until, zoo
+from tests.faults.service import MODES, Events, Service, alive, stays, until, zoo
 
 STUBBORN = """
 [worker.stubborn]
@@ -76,11 +76,13 @@ def left(state):
 
 
 @pytest.mark.row(63)
-@pytest.mark.parametrize("after", ["", "lock", "keeper/records", "socket", "running.json"])
+@pytest.mark.parametrize(
+    ("mode", "after"),
+    [(mode, after) for mode in MODES for after in ("", "lock", "socket", "running.json")]
+    + [("kept", "keeper/records")],
+)
 def test_a_term_during_the_start_leaves_nothing_at_all(tmp_path, mode, after):
     """At each step of a start, as far as files tell of it."""
-    if mode == "in-process" and "keeper" in after:
-        pytest.skip("there is no keeper")
     with Service(tmp_path, stays("web"), mode, wait=False) as service:
         if after:
             until((service.state / after).exists, step=0.001)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from supervisor_core.keeper.book import Book
 from tests.faults.service import ROOT, Service, alive, stays
-from tests.support.needs import missing
+from tests.support.needs import private_processes
 
 
 @pytest.fixture
@@ -83,13 +82,8 @@ os.kill(stranger, signal.SIGKILL)
 @pytest.mark.row(37)
 def test_a_number_that_was_really_given_out_again(tmp_path):
     """In a namespace of process numbers, where the next one can be chosen."""
-    inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if not shutil.which("unshare"):
-        missing("unshare (util-linux) is not there: it makes a namespace of processes")
-    if subprocess.run([*inside, "test", "-w", "/proc/sys/kernel/ns_last_pid"], capture_output=True).returncode:
-        pytest.skip("chooses process numbers, which only root may, and not in every container")
     found = subprocess.run(
-        [*inside, sys.executable, "-c", SCRIPT, str(tmp_path)],
+        [*private_processes(), sys.executable, "-c", SCRIPT, str(tmp_path)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=50,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr

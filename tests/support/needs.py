@@ -15,6 +15,16 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+def private_processes() -> tuple[str, ...]:
+    """The words before a command that make it process 1 of a namespace; leaves the test out where there may be none."""
+    words = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if not shutil.which("unshare"):
+        missing("unshare (util-linux) is not there: it makes a namespace of processes")
+    if subprocess.run([*words, "test", "-w", "/proc/sys/kernel/ns_last_pid"], capture_output=True).returncode:
+        pytest.skip("makes a namespace of processes, which only root may, and not in every container")
+    return words
+
+
 def private_mounts() -> None:
     """Leaves the test out where this process may not mount a disk that nobody else sees."""
     if not shutil.which("unshare"):
