@@ -57,8 +57,6 @@ def become(
     enter. With `terminal` standard input becomes the controlling terminal. With a user, USER, LOGNAME and HOME are
     set where `environment` lacks them. `ready` is called when only exec is left.
     """
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
-        _signal.signal(number, _signal.SIG_DFL)  # Python ignores them, and exec would hand that on
     for path in join:
         _try("join", path, _write, path)
     _try("session", "", _session, terminal)
@@ -74,6 +72,8 @@ def become(
         account.introduce(environment)
     _try("directory", "", os.chdir, directory)
     ready()
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)  # Python ignores them, and exec would hand that on
     _try("exec", "", _exec, argv, environment)
 
 
@@ -218,13 +218,21 @@ def main() -> None:
         os.set_inheritable(report, False)
         with open(order, "rb") as file:
             wish = marshal.load(file)  # noqa: S302 - from our own parent, by a descriptor without a name
-        become(*wish.pop("run"), **wish, ready=lambda: os.write(report, READY))
+        become(*wish.pop("run"), **wish, ready=lambda: _say(report, READY))
     except Failed as error:
-        os.write(report, f"{error.step}\n{error.number}\n{error.text}".encode("utf-8", "surrogateescape"))
+        _say(report, f"{error.step}\n{error.number}\n{error.text}".encode("utf-8", "surrogateescape"))
     except BaseException as error:
-        os.write(report, f"unknown\n0\n{error!r}".encode("utf-8", "replace"))
+        _say(report, f"unknown\n0\n{error!r}".encode("utf-8", "replace"))
     finally:
         os._exit(127)
+
+
+def _say(report: int, text: bytes) -> None:
+    """Who asked may be gone; whoever comes in its place finds us."""
+    try:
+        os.write(report, text)
+    except BrokenPipeError:
+        pass
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from .kept import KeptRun, Key
 
 REBOOTED = "unknown: the system went down while it ran"
 ELSEWHERE = "unknown: it was started from another state folder, of which this one is a copy"
+UNSEEN = "unknown: the keeper was lost in the moment of its start, so it may have run and ended, or not have run at all"
 
 
 class Tell(Protocol):
@@ -88,17 +89,20 @@ class Runs:
             return ELSEWHERE
         return "" if record.boot == boot else REBOOTED
 
-    def _find_unwritten(self, gone: Mapping[Key, str]) -> None:
-        """Writes down processes that were started a moment before the earlier keeper was killed; forgets the rest."""
-        unwritten = {key: str(r.about.get("tag")) for key, r in self.book.runs.items() if r.pid is None}
+    def _find_unwritten(self, gone: dict[Key, str]) -> None:
+        """Writes down processes that were started a moment before the earlier keeper was killed.
+
+        What is not found may have ended already: it is told so, since a program that ran is not to run again.
+        """
+        unwritten = {key: str(r.about.get("tag")) for key, r in self.book.runs.items() if r.pid is None and not r.ended}
         sought = {tag for key, tag in unwritten.items() if not gone[key]}
         found = leaders_by_tag(sought) if sought else {}
         for key, tag in unwritten.items():
-            with self.carrying_on():
-                if (proc := found.get(tag)) is not None:
+            if (proc := found.get(tag)) is not None:
+                with self.carrying_on():
                     self.book.started(*key, proc.pid, proc.start)
-                else:
-                    self.book.forget(*key)
+            else:
+                gone[key] = gone[key] or UNSEEN
             point("intent cleared up")
 
     def get(self, worker: str, run: int) -> KeptRun | None:

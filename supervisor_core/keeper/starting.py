@@ -1,7 +1,8 @@
-"""How a run begins: the intent on record, its pipes, its group, and its process.
+"""How a run begins: its group, its pipes, the intent on record, and its process.
 
 All of it, or nothing: where one of these cannot be had, the others are given back. A keeper that is killed between the
-start of a process and the record of it leaves one that only the intent knows; its successor finds it by its tag.
+start of a process and the record of it leaves one that only the intent knows; its successor finds it by its tag, or
+tells it as one that may have run: so the intent is the last that is done before the start, and no run begins twice.
 
 A stream is a named pipe that the worker has open for reading and writing: so it is never without a reader, and a worker
 whose keeper is gone waits when the pipe is full, and is not ended by SIGPIPE.
@@ -40,7 +41,7 @@ class Begun:
 
 
 def begin(runs: "Runs", request: LaunchRequest) -> Begun:
-    """Raises OSError, CannotStart and whatever Popen does; then nothing is left but the intent.
+    """Raises OSError, CannotStart and whatever Popen does; then nothing is left, or nothing but the intent.
 
     Takes the request's `stdin` over.
     """
@@ -54,6 +55,8 @@ def begin(runs: "Runs", request: LaunchRequest) -> Begun:
         if group is not None:
             undo.callback(runs.groups.give_back, group)
         point("group made")
+        sources, ends = _open_streams(runs, request, ours, undo)
+        point("pipes made")
         with runs.carrying_on():
             runs.book.intend(
                 request.worker,
@@ -64,8 +67,6 @@ def begin(runs: "Runs", request: LaunchRequest) -> Begun:
                 stop=request.stop,
             )
         point("run intended")
-        sources, ends = _open_streams(runs, request, ours, undo)
-        point("pipes made")
         pid, report = birth.start(request, ends, parts, () if group is None else (group.entrance,))
         if report is not None:
             undo.callback(os.close, report)
