@@ -18,6 +18,12 @@ from .loops import Timer, watch
 from .outlets import Gate, Outlet
 from .tree import Tree
 
+Sent = Callable[[Sequence[tuple[int, float]]], object]
+
+
+def _nothing(*_: object) -> None:
+    pass
+
 
 class Facts(Protocol):
     """Who is told."""
@@ -67,7 +73,8 @@ class Living:
         self._unwatch: Callable[[], None] | None = None
         self._steps: deque[tuple[int, float]] | None = None
         self._timer: Timer | None = None
-        self._then: Callable[[], None] = lambda: None
+        self._then: Callable[[], None] = _nothing
+        self._sent: Sent = _nothing
 
     def begin(self, pidfd: int | None) -> None:
         """Begins to notice; takes the descriptor over. Without one somebody else calls `leader_ended`."""
@@ -92,14 +99,16 @@ class Living:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
-    def stop(self, steps: Iterable[tuple[int, float]], then: Callable[[], None] | None = None) -> None:
+    def stop(
+        self, steps: Iterable[tuple[int, float]], then: Callable[[], None] = _nothing, sent: Sent = _nothing
+    ) -> None:
         """Sends each signal to the whole tree, then CONT, and waits so many seconds; a second call changes nothing.
 
-        `then` is called when all the time has passed and something is left.
+        `then` is called when all the time has passed and something is left; `sent` with each step, once that was sent,
+        and those that are to come.
         """
         if self._steps is None:
-            self._steps = deque(steps)
-            self._then = then or self._then
+            self._steps, self._then, self._sent = deque(steps), then, sent
             self._next_step()
 
     @property
@@ -170,6 +179,7 @@ class Living:
         number, seconds = self._steps.popleft()
         self._tree.signal(number)
         self._tree.signal(signal.SIGCONT)  # a stopped process sees no signal before
+        self._sent([(number, seconds), *self._steps])
         self._timer = self._gate.loop.call_later(seconds, self._next_step)
 
     def _disarm(self) -> None:

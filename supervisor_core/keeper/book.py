@@ -36,10 +36,15 @@ Key = tuple[str, int]
 
 
 class Stopping(NamedTuple):
-    """A stop under way: its steps as `Child.stop` takes them, and when it began, in seconds since the epoch."""
+    """A stop under way: its steps as `Child.stop` takes them from the one on that was sent last, and when that was.
+
+    `at` in seconds since the epoch; `clock` is a reading of the monotonic clock of the run's boot, None where an older
+    version wrote it.
+    """
 
     steps: tuple[tuple[int, float], ...]
     at: float
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +114,11 @@ class Book:
         """Its main process has ended."""
         self._add(worker, run, leader=asdict(ended))
 
-    def stopping(self, worker: str, run: int, steps: Sequence[tuple[int, float]], at: float) -> None:
-        """A stop has begun, at this second since the epoch."""
-        self._add(worker, run, stopping={"steps": [list(step) for step in steps], "at": at})
+    def stopping(
+        self, worker: str, run: int, steps: Sequence[tuple[int, float]], at: float, clock: float | None = None
+    ) -> None:
+        """The first of these steps of a stop was taken; see `Stopping`."""
+        self._add(worker, run, stopping={"steps": [list(step) for step in steps], "at": at, "clock": clock})
 
     def exited(self, worker: str, run: int, ended: Ended) -> None:
         """Nothing of it is left."""
@@ -254,7 +261,7 @@ def _run_of(key: Key, facts: Facts) -> RunRecord:
 def _stopping(facts: Facts | None) -> Stopping | None:
     if facts is None:
         return None
-    return Stopping(tuple((number, seconds) for number, seconds in facts["steps"]), facts["at"])
+    return Stopping(tuple((number, seconds) for number, seconds in facts["steps"]), facts["at"], facts.get("clock"))
 
 
 def _ended(facts: Facts | None) -> Ended | None:

@@ -20,7 +20,7 @@ from ..children.outlets import Outlet
 from ..children.pump import Channel
 from ..errors import CannotStart
 from ..failing import point
-from .book import RunRecord
+from .book import RunRecord, Stopping
 from .foreign import LOST, how_it_ended, open_same
 from .requests import read_steps, tell_end
 from .starting import begin
@@ -165,8 +165,8 @@ class KeptRun:
         if pidfd is None:
             self._living.found_headless(self.leader or Ended(reason=LOST))
         if record.stopping is not None and self.ended is None:
-            steps, begun = record.stopping
-            self._living.stop(remaining(steps, max(runs.now() - begun, 0.001)), self._out_of_time)
+            left = remaining(record.stopping, runs.now(), runs.loop.time())
+            self._living.stop(left, self._out_of_time, self._asked)
 
     def _pass_away(self, ended: Ended) -> None:
         self.leader = self.ended = ended
@@ -176,18 +176,20 @@ class KeptRun:
     # ------------------------------------------------------------ orders
 
     def stop(self, steps: Sequence[tuple[int, float]]) -> None:
-        """Ends it step by step, also when the service is gone meanwhile; then what is left is killed at the end.
-
-        Written down when the first signal is sent: a later keeper does not send that again, and the service repeats
-        what it ordered, so a signal may come twice after a crash but never not at all.
-        """
+        """Ends it step by step, also when the service is gone meanwhile; then what is left is killed at the end."""
         if self._living is not None and self.ended is None and not self._living.stopping:
-            began = self._runs.now()
-            self._living.stop(steps, self._out_of_time)
-            point("asked to end")
-            with self._runs.carrying_on():
-                self._runs.book.stopping(*self._key, steps, began)
-            point("stop written down")
+            self._living.stop(steps, self._out_of_time, self._asked)
+
+    def _asked(self, steps: Sequence[tuple[int, float]]) -> None:
+        """The first of these was sent, the others are to come.
+
+        Written down afterwards: a later keeper does not send that again, and the service repeats what it ordered, so a
+        signal may come twice after a crash but never not at all.
+        """
+        point("asked to end")
+        with self._runs.carrying_on():
+            self._runs.book.stopping(*self._key, steps, self._runs.now(), self._runs.loop.time())
+        point("stop written down")
 
     def _out_of_time(self) -> None:
         """The service says when it is killed; where there is none, nobody else would."""
@@ -287,13 +289,8 @@ class KeptRun:
             self._runs.pipes.remove(*self._key, stream)
 
 
-def remaining(steps: Sequence[tuple[int, float]], passed: float) -> list[tuple[int, float]]:
-    """What is left of a stop after so many seconds; signal 0, which sends nothing, stands for one that was sent."""
-    left: list[tuple[int, float]] = []
-    for number, seconds in steps:
-        if passed <= 0:
-            left.append((number, seconds))
-        elif passed < seconds:
-            left.append((0, seconds - passed))
-        passed -= seconds
-    return left
+def remaining(stopping: Stopping, now: float, clock: float) -> list[tuple[int, float]]:
+    """What is left of a stop; signal 0, which sends nothing, stands for the one that was sent."""
+    passed = max(0.0, now - stopping.at if stopping.clock is None else clock - stopping.clock)
+    first = [(0, seconds - passed) for _, seconds in stopping.steps[:1] if passed < seconds]
+    return [*first, *stopping.steps[1:]]
