@@ -62,7 +62,8 @@ def kept(client, worker):
 def test_a_full_log_disk_makes_workers_wait_and_goes_on_by_itself(tmp_path, mode, how):
     logs = tmp_path / "state" / "logs"
     os.mkdir(logs.parent, 0o700)
-    words = zoo("until", "TERM", "write", "forever", "rate=400", "size=1000", "seal")
+    # the worker alone would need over a minute to fill it: on a busy machine it must not be full before anybody looks
+    words = zoo("until", "TERM", "write", "forever", "rate=400", "size=250", "seal")
     text = TALKS.format(command=words, on_full="wait") + stays("quiet")
     with Service(tmp_path, text, mode, wrap=tmpfs(logs, "size=8m,nr_inodes=64")) as service:
         pids = service.pid_of("talks"), service.pid_of("quiet")

