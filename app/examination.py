@@ -181,12 +181,12 @@ def _groups() -> Iterator[Finding]:
 
 
 def _limits(workers: int) -> Iterator[Finding]:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # up to which keeper and service raise their own
     enough = max(0, limit - REST) // EACH
     yield Finding(
         "file descriptors", "keeper and service hold some for each worker", enough >= max(workers, 1),
         f"{limit}, enough for {enough} workers" + (f"; the config has {workers}" if workers else ""),
-        "" if enough >= max(workers, 1) else f"raise it: ulimit -n {workers * EACH + REST} (systemd: LimitNOFILE=)",
+        "" if enough >= max(workers, 1) else f"raise it: ulimit -Hn {workers * EACH + REST} (systemd: LimitNOFILE=)",
         needed=True,
     )  # fmt: skip
     soft = int((_words(Path("/proc/sys/fs/pipe-user-pages-soft")) or ["0"])[0])

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from supervisor_core.children import room
 from supervisor_core.clock import Clock
 from supervisor_core.config import Config, ConfigError, ServiceSettings, load
 from supervisor_core.errors import SupervisorError
@@ -72,6 +73,7 @@ def serve(options: UpOptions) -> int:
 
 
 async def _in_process(options: UpOptions, config: Config, instance: Instance) -> int:
+    room.widen()
     with listening(options, config, instance) as (listeners, doors):
         clock = Clock()
         conditions = Conditions(clock.now)
@@ -84,6 +86,7 @@ async def _kept(
 ) -> int:
     """Without a config this is the successor of another process: what ruled there rules here."""
     point("service begins")
+    room.widen()
     if waits:
         from .web import factory, peer  # noqa: F401 - while another one still answers
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import IO
 
-from . import TAG, LaunchRequest, become
+from . import TAG, LaunchRequest, become, room
 from .limits import Parts
 
 READY = become.READY
@@ -26,16 +26,18 @@ def start(request: LaunchRequest, ends: list[int], parts: Parts, join: Sequence[
     wishes = (request.user, request.group, request.nice, *parts.rlimits, *join)
     if request.tty or any(wish is not None for wish in wishes):
         return _start_becoming(request, ends, parts, join)
-    popen = subprocess.Popen(
-        list(request.argv),
-        cwd=request.directory,
-        env=dict(request.environment),
-        stdin=subprocess.DEVNULL if request.stdin is None else request.stdin,
-        stdout=ends[0],
-        stderr=ends[-1],
-        start_new_session=True,
-        umask=-1 if request.umask is None else request.umask,
-    )
+    with room.as_given() as tell:
+        popen = subprocess.Popen(
+            list(request.argv),
+            cwd=request.directory,
+            env=dict(request.environment),
+            stdin=subprocess.DEVNULL if request.stdin is None else request.stdin,
+            stdout=ends[0],
+            stderr=ends[-1],
+            start_new_session=True,
+            umask=-1 if request.umask is None else request.umask,
+        )
+        tell(popen.pid)
     popen.returncode = 0
     return popen.pid, None
 
@@ -63,6 +65,7 @@ def _start_becoming(
         order.seek(0)
         reading, writing = os.pipe()
         ours.callback(os.close, writing)
+        tell = ours.enter_context(room.as_given())
         try:
             popen = subprocess.Popen(
                 [sys.executable, "-I", "-S", become.__file__, str(order.fileno()), str(writing)],
@@ -76,6 +79,7 @@ def _start_becoming(
         except BaseException:
             os.close(reading)
             raise
+        tell(popen.pid)
     popen.returncode = 0
     return popen.pid, reading
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ..errors import CannotStart
 from . import Ended, LaunchRequest
 from .become import READY
+from .room import NEEDED, lowest_free
 
 PERMANENT = frozenset(
     {
@@ -34,15 +35,11 @@ PERMANENT = frozenset(
 SPARE = 12
 """Descriptors that stay free for what must go on: a note, a segment, a look at a tree, and whoever comes to help."""
 
-NEEDED = 8
-"""Descriptors that one start takes while it is under way."""
-
 
 def leave_room(request: LaunchRequest) -> None:
     """Refuses a start that would take the last descriptors of this process: then nobody could even stop it again."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    lowest = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # the kernel gives the lowest number that is free
-    os.close(lowest)
+    lowest = lowest_free()
     if limit != resource.RLIM_INFINITY and lowest + NEEDED + SPARE > limit:
         raise CannotStart(
             f"{request.argv[0]}: no file descriptors are left for it: {lowest} of {limit} are in use, a start needs "

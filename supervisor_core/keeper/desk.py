@@ -5,6 +5,7 @@ decides when anything is started or ended.
 """
 
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -140,6 +141,8 @@ class Desk:
 
     def _hand(self, message: Message, fds: tuple[int, ...]) -> None:
         """Descriptors that the service held while there was no keeper."""
+        if len(fds) < len(message["fds"]):  # else a terminal would be taken for lost
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "what the service holds for a later keeper")
         if fds:
             self._handed[message["worker"], int(message["run"])] = dict(zip(message["fds"], fds, strict=True))
 

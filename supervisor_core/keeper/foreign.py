@@ -9,10 +9,13 @@ import os
 import struct
 from collections.abc import Collection
 
-from ..children import TAG, Ended, procfs
+from ..children import TAG, Ended, procfs, room
 from ..children.procfs import Proc
 
 LOST = "unknown: it ended while nobody watched it, and the system does not tell afterwards"
+
+LOOKING = 3
+"""Descriptors that it takes to look for a process: of itself, and of what the system says of it."""
 
 _GET_INFO = 0xC040FF0B
 """PIDFD_GET_INFO, `_IOWR(0xff, 11, struct pidfd_info)` of linux/pidfd.h."""
@@ -34,7 +37,11 @@ def boot_id() -> str:
 
 
 def leaders_by_tag(tags: Collection[str]) -> dict[str, Proc]:
-    """The main processes of the runs that these tags name: of each the eldest that leads its session."""
+    """The main processes of the runs that these tags name: of each the eldest that leads its session.
+
+    Raises OSError where no more may be open, so that nobody can know.
+    """
+    room.need(LOOKING)
     found: dict[str, Proc] = {}
     for pid in procfs.everyone():
         for tag in procfs.setting(pid, TAG).split()[-1:]:
@@ -45,10 +52,16 @@ def leaders_by_tag(tags: Collection[str]) -> dict[str, Proc]:
 
 
 def open_same(pid: int, start: int) -> int | None:
-    """A pidfd of the process that has this number and began then; None when it is gone (a zombie is still there)."""
+    """A pidfd of the process that has this number and began then; None when it is gone (a zombie is still there).
+
+    Raises OSError where no more may be open, so that nobody can know.
+    """
+    room.need(LOOKING)
     try:
         fd = os.pidfd_open(pid)
-    except OSError:
+    except OSError as error:
+        if error.errno in room.FULL:
+            raise
         return None
     proc = procfs.read(pid)
     if proc is None or proc.start != start:

@@ -15,7 +15,7 @@ import socket
 import sys
 from dataclasses import replace
 
-from ..children import Ended
+from ..children import Ended, room
 from ..clock import Clock
 from ..errors import SupervisorError
 from ..failing import point
@@ -136,7 +136,8 @@ class Keeper:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the new program can take them
         point("about to execute anew")
         try:
-            os.execv(arguments[0], arguments)  # noqa: S606 - our own program
+            with room.as_given():
+                os.execv(arguments[0], arguments)  # noqa: S606 - our own program
         except OSError as error:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             self._service.tell({"t": "not upgraded", "error": f"{arguments[0]}: {error.strerror}"})
@@ -221,6 +222,7 @@ def main(arguments: list[str]) -> int:
     while (fd := os.open(os.devnull, os.O_RDWR)) < 3:  # whatever is opened here is not taken for a standard stream
         os.set_inheritable(fd, True)
     os.close(fd)
+    room.widen()
     for name in os.listdir("/proc/self/fd"):  # what whoever started us left open is no worker's business
         with contextlib.suppress(OSError):
             os.set_inheritable(int(name), int(name) < 3)

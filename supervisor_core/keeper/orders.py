@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ..children import room
 from ..errors import SupervisorError
 from ..failing import point
 
@@ -103,7 +104,10 @@ class Keepers:
         ours, theirs = socket.socketpair()
         arguments = command(sys.executable, replace(orders, channel=theirs.fileno()))
         try:
-            self._pids.append(os.posix_spawn(arguments[0], arguments, os.environ, setsid=True, setsigmask=HELD))
+            with room.as_given() as tell:
+                pid = os.posix_spawn(arguments[0], arguments, os.environ, setsid=True, setsigmask=HELD)
+                tell(pid)
+            self._pids.append(pid)
         except BaseException:
             ours.close()
             raise

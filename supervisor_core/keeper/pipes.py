@@ -9,7 +9,7 @@ import os
 import zlib
 from collections.abc import Collection
 
-from ..children import plain
+from ..children import plain, room
 
 _LONGEST = 150
 
@@ -41,10 +41,12 @@ class Folder:
             raise
 
     def reopen(self, worker: str, run: int, stream: str) -> int | None:
-        """The reading end of a pipe that an earlier keeper made; None when it is gone."""
+        """The reading end of a pipe that an earlier keeper made; None when it is gone. Raises OSError."""
         try:
             return os.open(self.path(worker, run, stream), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
+        except OSError as error:
+            if error.errno in room.FULL:
+                raise
             return None
 
     def remove(self, worker: str, run: int, stream: str) -> None:

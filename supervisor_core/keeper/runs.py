@@ -73,7 +73,10 @@ class Runs:
         self.known[key].start(request)
 
     def take_over(self, handed: Mapping[Key, Mapping[str, int]]) -> None:
-        """Goes on with what an earlier keeper left. `handed` are descriptors that somebody held meanwhile."""
+        """Goes on with what an earlier keeper left. `handed` are descriptors that somebody held meanwhile.
+
+        Raises OSError where no more may be open: what cannot be looked for is not told as gone. Another keeper may try.
+        """
         boot = boot_id()
         gone = {key: self._why_gone(record, boot) for key, record in self.book.runs.items()}
         self._find_unwritten(gone)

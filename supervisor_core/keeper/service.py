@@ -11,7 +11,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
-from ..children import Ended
+from ..children import Ended, room
 from ..children.loops import Timer, watch
 from ..failing import point
 from .foreign import how_it_ended
@@ -71,14 +71,16 @@ class Service:
             return None
         theirs.set_inheritable(True)
         try:
-            pid = os.posix_spawn(
-                self._command[0],
-                list(self._command),
-                {**os.environ, CHANNEL: str(theirs.fileno()), **more},
-                setsid=True,
-                setsigmask=HELD,
-                setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ),
-            )
+            with room.as_given() as tell:
+                pid = os.posix_spawn(
+                    self._command[0],
+                    list(self._command),
+                    {**os.environ, CHANNEL: str(theirs.fileno()), **more},
+                    setsid=True,
+                    setsigmask=HELD,
+                    setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ),
+                )
+                tell(pid)
         except OSError:
             ours.close()
             return None

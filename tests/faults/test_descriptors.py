@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.service import Service, alive, until
 
-FEW = ("sh", "-c", 'ulimit -Sn 64; exec "$@"', "sh")
+FEW = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
 MANY = 40
 
 
