@@ -4,8 +4,8 @@
     by-id/ID/name
     by-id/ID/STREAM/OFFSET.log or OFFSET.log.gz, OFFSET.idx, expired.idx
 
-A worker's name is never used as a path; its id is made once and found again by the `name` file. Nothing is
-made before a worker's first byte.
+A worker's name is never used as a path; its id is made once and found again by the `name` file, or by the link where
+a power cut left nothing in that. Nothing is made before a worker's first byte.
 """
 
 import contextlib
@@ -18,6 +18,9 @@ from .packed import Unpacker
 
 STREAM = re.compile(r"[a-z]{1,16}\Z")
 _OWN_NAMES = frozenset({"lock", "watermark", "by-id"})
+_LONGEST = 200
+"""Bytes of a readable name; a longer one is cut, and no worker's name any more."""
+
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~[]@+=,")
 """What stands for itself in a readable name; the rest is written as in an address."""
 
@@ -33,10 +36,15 @@ class Folders:
         self._places: dict[str, str] = {}
         self._unpacker = Unpacker()
         self.streams: dict[str, dict[str, StreamFiles]] = {}
+        nameless = []
         for name in sorted(os.listdir(self._by_id)):
             place = os.path.join(self._by_id, name)
             if (worker := name_of(place)) is not None:
                 self._places.setdefault(worker, place)
+            else:
+                nameless.append(place)
+        if nameless:
+            self._name_by_links(nameless)
         for worker, place in self._places.items():
             for name in sorted(os.listdir(place)):
                 folder = os.path.join(place, name)
@@ -72,12 +80,8 @@ class Folders:
     def _make(self, files: StreamFiles) -> None:
         place, worker = os.path.dirname(files.folder), files.worker
         os.makedirs(place, FOLDER_MODE, exist_ok=True)
-        name = os.path.join(place, "name")
-        if not os.path.exists(name):
-            new = f"{name}{NEW}"  # never half a name: the logs would be nobody's at the next start
-            with open(new, "wb") as file:
-                file.write(worker.encode())
-            os.replace(new, name)
+        if not os.path.exists(os.path.join(place, "name")):
+            _write_name(place, worker)
             self._link(worker, place)
         os.makedirs(files.folder, FOLDER_MODE, exist_ok=True)
 
@@ -91,12 +95,32 @@ class Folders:
                 os.unlink(link)
             os.symlink(target, link)
 
+    def _name_by_links(self, nameless: list[str]) -> None:
+        """The system puts a link on the disk at once, and the bytes of a file up to half a minute later."""
+        from urllib.parse import unquote  # seldom needed, and a keeper stays small
+
+        for link in sorted(os.listdir(self._root)):
+            with contextlib.suppress(OSError, UnicodeError):
+                place = os.path.join(self._root, os.readlink(os.path.join(self._root, link)))
+                worker = unquote(link, errors="strict")
+                if place in nameless and link == link_name(worker) and len(link) < _LONGEST:
+                    self._places.setdefault(worker, place)
+                    _write_name(place, worker)
+
+
+def _write_name(place: str, worker: str) -> None:
+    """Never half a name: the logs would be nobody's at the next start."""
+    name = os.path.join(place, "name")
+    with open(f"{name}{NEW}", "wb") as file:
+        file.write(worker.encode())
+    os.replace(f"{name}{NEW}", name)
+
 
 def name_of(place: str) -> str | None:
     """Whose logs are in a folder of `by-id`; None when it does not say."""
     try:
         with open(os.path.join(place, "name"), "rb") as file:
-            return file.read().decode()
+            return file.read().decode() or None
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -120,4 +144,4 @@ def link_name(worker: str) -> str:
     name = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in worker.encode())
     if name in _OWN_NAMES or name.startswith("."):
         name = f"%{ord(name[0]):02X}{name[1:]}"
-    return name[:200]
+    return name[:_LONGEST]

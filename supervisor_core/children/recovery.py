@@ -84,23 +84,54 @@ def mend(log: StreamLog, stamps: Stamps) -> None:
     log.run = run
     log.ended = run == 0 or (last is not None and last.kind == END and not fresh)
     files.last = fresh[-1].stamp if fresh else (last.stamp if last else _stamp_before(files, len(files.bases) - 1))
-    sealed = list(zip(files.bases[:-1], files.bases[1:], strict=True))
-    for base, following in reversed(sealed):  # each gets stamps below those behind it
-        if _lacks_index(files, base) and _size(files, base):
-            _rebuild_between(files, base, following)
+    _rebuild_sealed(files, stamps)
 
 
-def _rebuild_between(files: StreamFiles, base: int, following: int) -> None:
-    """A sealed segment's index is gone: its records get stamps just below those that follow, which keeps the order."""
-    first, time = files.first(following)
-    n = files.bases.index(base)
-    room = max(first - _stamp_before(files, n) - 1, 1)
-    stops = _pieces(base, base + _size(files, base))[-max(room - 1, 1) :]
-    stamp = max(first - len(stops) - 1, 0)
-    records = [Record(stamp, time, base, following - base, REBUILT, ESTIMATED)]
-    run = _run_before(files, n)
-    records += [Record(stamp + 1 + i, time, stop, run, CHUNK, ESTIMATED) for i, stop in enumerate(stops)]
-    _write(files, base, 0, records)
+def _rebuild_sealed(files: StreamFiles, stamps: Stamps) -> None:
+    """Sealed segments whose index is gone: each gets stamps just below those behind it, which keeps the order.
+
+    Those behind which no record stands get fresh ones.
+    """
+    lost = [n for n, base in enumerate(files.bases[:-1]) if _lacks_index(files, base)]
+    newest = [n for n in lost if _first_behind(files, n) is None]
+    for n in newest:
+        given = [_stamped(stamps, record) for record in _rebuilt(files, n)]
+        _write(files, files.bases[n], 0, given)
+        files.last = given[-1].stamp
+        stamps.raise_to(files.last)
+    for n in reversed(lost):
+        following = _first_behind(files, n)
+        if n not in newest and following is not None and _size(files, files.bases[n]):
+            _rebuild_before(files, n, following)
+
+
+def _first_behind(files: StreamFiles, n: int) -> Record | None:
+    """The first record behind segment n, its stamp below those of damaged ones before it; None when there is none."""
+    for base in files.bases[n + 1 :]:
+        with Index(files.index(base)) as index:
+            for i in range(index.count):
+                if record := index.get_whole(i):
+                    return record._replace(stamp=record.stamp - i)
+    return None
+
+
+def _rebuild_before(files: StreamFiles, n: int, following: Record) -> None:
+    """Segment n gets as many records as there is room for."""
+    first, *others = _rebuilt(files, n)
+    room = max(following.stamp - _stamp_before(files, n) - 1, 1)
+    records = [first, *others[-max(room - 1, 1) :]]
+    begin = max(following.stamp - len(records), 0)
+    given = [record._replace(stamp=begin + i, time=following.time) for i, record in enumerate(records)]
+    _write(files, files.bases[n], 0, given)
+
+
+def _rebuilt(files: StreamFiles, n: int) -> list[Record]:
+    """What stands in an index that was lost, without stamps and times; where the bytes are, too, it names the hole."""
+    base, size, run, following = files.bases[n], _size(files, files.bases[n]), _run_before(files, n), files.bases[n + 1]
+    if not size:
+        return [Record(0, 0, following, run, CHUNK, ESTIMATED)]
+    first = Record(0, 0, base, following - base, REBUILT, ESTIMATED)
+    return [first, *(Record(0, 0, stop, run, CHUNK, ESTIMATED) for stop in _pieces(base, base + size))]
 
 
 def _pieces(start: int, end: int) -> list[int]:
@@ -155,8 +186,8 @@ def _record_before(files: StreamFiles, n: int) -> Record | None:
     while n > 0:
         n -= 1
         with Index(files.index(files.bases[n])) as index:
-            if index.count:
-                return index.get(index.count - 1)
+            if record := index.last_whole():
+                return record
     return None
 
 

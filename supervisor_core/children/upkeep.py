@@ -110,6 +110,7 @@ class Upkeep:
             try:
                 whole = pack(source, target, self._breathe())
                 os.fsync(target)  # else a power cut leaves an empty file and the plain one is gone
+                _sync(files.index(base))
             finally:
                 os.close(target)
             if whole and self._swap(files, base, new):
@@ -130,3 +131,13 @@ class Upkeep:
             return not over
 
         return breathe
+
+
+def _sync(path: str) -> None:
+    """Has the system put a file on the disk, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

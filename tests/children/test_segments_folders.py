@@ -57,6 +57,23 @@ def test_logs_whose_name_found_no_room_on_the_disk_are_their_workers_after_a_res
     again.close()
 
 
+@pytest.mark.parametrize("name", ["a", "lock", "näme with / and %"])
+def test_logs_whose_name_a_power_cut_emptied_are_their_workers_by_the_link(root: Path, name: str) -> None:
+    """The bytes of a small file come to the disk long after its name does; two of them are nobody's no less."""
+    store = opened(root)
+    for worker in ("other", name):
+        store.open_stream(worker, "out", 1).append(b"one\n")
+    store.close()
+    for place in root.glob("by-id/*/name"):
+        place.write_bytes(b"")
+    (root / "stray").symlink_to("by-id/nothing")
+    store = opened(root)
+    store.open_stream(name, "out", 2).append(b"two\n")
+    assert [item.text for item in store.after(View((name,)), "", 100).items if isinstance(item, Line)] == ["one", "two"]
+    store.close()
+    assert sorted(place.read_text() for place in root.glob("by-id/*/name")) == sorted(["other", name])
+
+
 @pytest.mark.parametrize("gone", ["by-id/*/out", "by-id/*", "by-id"])
 def test_whatever_folder_is_deleted_what_comes_after_is_kept(
     store: SegmentStore, root: Path, gone: str, monkeypatch: pytest.MonkeyPatch

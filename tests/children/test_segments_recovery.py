@@ -145,6 +145,31 @@ def test_a_lost_index_in_the_middle_keeps_its_place(place: Place) -> None:
 
 
 @pytest.mark.leaves("damaged logs")
+@pytest.mark.parametrize("emptied", [1, 2])
+@pytest.mark.parametrize("lost", [1, 3, 99])
+def test_what_a_power_cut_leaves_of_the_newest_segments_keeps_its_order(place: Place, lost: int, emptied: int) -> None:
+    """The system had written the bytes of the older ones, and of the newer ones only the names."""
+    store = place.start()
+    write(store, range(80))
+    seen = everything(store)
+    place.stop()
+    logs, indexes = place.files(".log"), place.files(".idx")
+    assert len(logs) > 6
+    for path in (*logs[-emptied:], *indexes[-lost - emptied :]):
+        os.truncate(path, 0)
+    place.time -= 5000  # and the clock runs on no battery
+    there = [line for path in logs for line in path.read_text().splitlines()]
+    store = place.start()
+    page = everything(store)
+    assert texts(page) == there
+    assert texts(store.tail(VIEW, 999)) == there
+    assert all(item.time > 9e8 for item in page.items if isinstance(item, Line))
+    write(store, range(80, 90))
+    assert texts(store.after(VIEW, page.next, 999)) == numbered(range(80, 90))
+    assert texts(store.after(VIEW, seen.next, 999))[-10:] == numbered(range(80, 90))
+
+
+@pytest.mark.leaves("damaged logs")
 def test_bytes_that_the_index_names_and_that_are_gone_are_a_gap(place: Place) -> None:
     write(place.start(segment=100_000), range(10))
     place.stop()
