@@ -2,17 +2,12 @@
 
     python powercut.py FOLDER CUTS SEED
 
-A disk lies as a file on another disk. Freezing the outer one holds every write of the inner one where it is, in the
-middle of a commit or a rename; a copy of the file is then what a power cut at that moment leaves. Each copy is mounted,
-and the book in it opened: it must say what was true once, not before the newest step that was acknowledged.
-
-Known wart: a write that was completed stays, so a disk that loses its own cache is not played.
+How a power cut is played says `tests/support/disks.py`. Each copy of the disk is mounted, and the book in it opened: it
+must say what was true once, not before the newest step that was acknowledged.
 """
 
-import fcntl
 import os
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from supervisor_core.children import Ended
 from supervisor_core.keeper import book as module
 from supervisor_core.keeper.book import Book
+from tests.support.disks import Disk, mounted
 
-FREEZE, THAW = 0xC0045877, 0xC0045878
 STEP = 4
 """Bytes that tell the number of a step."""
 
@@ -86,40 +81,20 @@ def newest(acknowledged: int) -> int:
     return int.from_bytes(data[-STEP:], "little")
 
 
-def make_disk(image: Path, size: str, at: Path, *options: str) -> None:
-    at.mkdir()
-    call("mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(image), size)
-    mount(image, at, *options)
-
-
-def mount(image: Path, at: Path, *options: str) -> None:
-    call("mount", "-o", ",".join(("loop", "noatime", *options)), str(image), str(at))
-
-
-def call(*argv: str) -> None:
-    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
-
-
-def cut(outer: int, image: Path, copy: Path, acknowledged: int) -> int:
-    """Copies the disk as it is at this moment; gives the newest step that was acknowledged until then."""
-    fcntl.ioctl(outer, FREEZE, 0)
+def newest_of_all(acknowledged: int) -> int:
+    """The last step that is told by now; 0 where none was told since."""
+    os.set_blocking(acknowledged, False)
     try:
-        os.set_blocking(acknowledged, False)
-        try:
-            latest = newest(acknowledged)
-        except BlockingIOError:
-            latest = 0
-        shutil.copyfile(image, copy)
+        return newest(acknowledged)
+    except BlockingIOError:
+        return 0
     finally:
-        fcntl.ioctl(outer, THAW, 0)
         os.set_blocking(acknowledged, True)
-    return latest
 
 
 def look(copy: Path, at: Path, acknowledged: int) -> tuple[int, bool]:
     """Opens the book on a disk after the cut. Gives how many steps more it knows, and whether a rewriting was cut."""
-    mount(copy, at)
-    try:
+    with mounted(copy, at):
         left = sorted(set(os.listdir(at)) - {"lost+found"})
         book = Book(str(at))
         book.close()
@@ -132,21 +107,15 @@ def look(copy: Path, at: Path, acknowledged: int) -> tuple[int, bool]:
         book.note("after", b"it goes on")
         book.sync()
         book.close()
-    finally:
-        call("umount", str(at))
     return known[0] - acknowledged, left != ["records"]
 
 
 def main(folder: Path, cuts: int, seed: int) -> None:
     chance = random.Random(seed)
-    image, copy, after = folder / "outer" / "inner.img", folder / "copy.img", folder / "after"
-    after.mkdir()
-    make_disk(folder / "outer.img", "48M", folder / "outer")
-    make_disk(image, "16M", folder / "inner", "noauto_da_alloc", "commit=1")
-    outer = os.open(folder / "outer", os.O_RDONLY)
+    copy, after = folder / "copy.img", folder / "after"
     argv = [sys.executable, __file__, "write", str(folder / "inner"), str(seed)]
     more = cut_short = 0
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as writer:
+    with Disk(folder, 16) as disk, subprocess.Popen(argv, stdout=subprocess.PIPE) as writer:
         try:
             assert writer.stdout
             acknowledged = writer.stdout.fileno()
@@ -156,15 +125,12 @@ def main(folder: Path, cuts: int, seed: int) -> None:
                     assert latest, "the writer ended"
                 for _ in range(chance.randrange(40_000)):  # into the middle of a step
                     pass
-                latest = cut(outer, image, copy, acknowledged) or latest
+                latest = disk.cut(copy, lambda: newest_of_all(acknowledged)) or latest
                 steps, rewriting = look(copy, after, latest)
                 more += steps > 0
                 cut_short += rewriting
         finally:
             writer.kill()
-    os.close(outer)
-    call("umount", str(folder / "inner"))
-    call("umount", str(folder / "outer"))
     print(f"{cuts} cuts, up to step {latest}; {more} kept steps that were under way, {cut_short} came upon a rewriting")
 
 

@@ -15,14 +15,17 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+FIRST = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""The words before a command that make it process 1 of a namespace, with mounts of its own, too."""
+
+
 def private_processes() -> tuple[str, ...]:
-    """The words before a command that make it process 1 of a namespace; leaves the test out where there may be none."""
-    words = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    """`FIRST`; leaves the test out where there may be no such namespace."""
     if not shutil.which("unshare"):
         missing("unshare (util-linux) is not there: it makes a namespace of processes")
-    if subprocess.run([*words, "test", "-w", "/proc/sys/kernel/ns_last_pid"], capture_output=True).returncode:
+    if subprocess.run([*FIRST, "test", "-w", "/proc/sys/kernel/ns_last_pid"], capture_output=True).returncode:
         pytest.skip("makes a namespace of processes, which only root may, and not in every container")
-    return words
+    return FIRST
 
 
 def private_mounts() -> None:
@@ -31,3 +34,22 @@ def private_mounts() -> None:
         missing("unshare (util-linux) is not there: it keeps a disk of our own out of everybody else's sight")
     if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("mounts a disk of its own, which only root may, and not in every container")
+
+
+def private_disks() -> None:
+    """Leaves the test out where this process may not make a disk of its own out of a file."""
+    private_mounts()
+    if not shutil.which("mkfs.ext4"):
+        missing("mkfs.ext4 (e2fsprogs) is not there: the power of a disk of our own is cut")
+    if not os.path.exists("/dev/loop-control"):
+        pytest.skip("no loop devices: a file cannot be mounted here")
+
+
+def on_disks(*command: str, seconds: float) -> str:
+    """Runs a program that makes such disks; gives what it prints. It goes with all that it has started and mounted."""
+    private_disks()
+    done = subprocess.run([*private_processes(), *command], capture_output=True, text=True, timeout=seconds)
+    if "failed to setup loop device" in done.stderr:
+        pytest.skip("no loop device can be had: a file cannot be mounted here")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
