@@ -17,7 +17,7 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("the source archive has no benchmarks", allow_module_level=True)
 
 from benchmarks.notes import check_lines, expected  # noqa: E402
-from benchmarks.results import Results  # noqa: E402
+from benchmarks.results import Results, edge_of_median  # noqa: E402
 from benchmarks.survival import Tally, tally  # noqa: E402
 from benchmarks.watching import figures  # noqa: E402
 
@@ -68,6 +68,17 @@ def test_a_watched_window_is_compared_with_its_two_neighbours() -> None:
     found = figures(windows)
     assert (found["unread"], found["read"], found["noise"]) == ([0.0], [50.0], [0.0])
     assert found["read_cpu"] == [2.0]
+
+
+def test_what_a_median_may_be_is_said_by_ranks() -> None:
+    """Those of 100 values are in every textbook: the 40th and the 61st."""
+    assert [edge_of_median(range(100, 0, -1), side) for side in (-1, 1)] == [40, 61]
+    assert [edge_of_median([5.0, 7.0], side) for side in (-1, 1)] == [5.0, 7.0]
+    windows = {"figures": {"unread": [float(n) for n in range(1, 101)]}, "peer": "quarterdeck", "kind": "ours"}
+    results = Results([{"doing": "watched", "size": 1, **windows}])
+    assert "| 40.00 " in next(results.tables())
+    assert next(results.goals()).startswith("missed: A worker that floods its log")
+    assert "61.00, goal at most 1.00" in next(results.goals())
 
 
 def test_a_ratio_is_to_the_best_rival_and_a_missed_goal_is_named_first() -> None:
