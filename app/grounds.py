@@ -246,6 +246,8 @@ class Kept:
                 if self._urls is not None:  # another keeper has another pid
                     with contextlib.suppress(OSError):
                         self._instance.announce(self._urls, self.pid)
+            case "leave":  # what was to be sent by a keeper that was killed
+                signal.raise_signal(signal.SIGTERM)
             case "trouble" | "calm":
                 self._trouble = int(message.get("errno", 0)), message.get("about", "")
                 self._hear(*self._trouble)

@@ -210,6 +210,8 @@ class KeptSpawner:
                 self._say_hello()
             case "successor" | "no successor" | "not upgraded":
                 self.handover.take(message)
+            case "leave" if self._leaving:
+                pass  # known already
             case "welcome":
                 self._take_welcome(message)
             case "ready":

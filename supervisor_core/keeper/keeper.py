@@ -38,6 +38,9 @@ ABSENT = 5.0
 SOON = 0.01
 """Seconds until another try to execute anew."""
 
+LEAVING = "leaving"
+"""What is written down when everything is to end, so that a keeper which comes in between goes on with it."""
+
 SIGNALS = (*HELD, signal.SIGCHLD)
 
 FAILED, USAGE = 1, 2
@@ -56,7 +59,8 @@ class Keeper:
         self._desk = Desk(self._loop, orders, self._book, self._service, Clock().now, self._settle_later)
         self._has_come = orders.come or orders.awaits or bool(orders.handed)
         """Whether a service was up and doing once: from then on there is to be one."""
-        self._leaving = self._owing = self._heard = False
+        self._owing = self._heard = False
+        self._leaving = orders.awaits and bool(self._book.settings.get(LEAVING))
         self._signals = 0
         self._status: int | None = None
 
@@ -69,6 +73,10 @@ class Keeper:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         if self._orders.pid:
             self._service.follow(self._orders.pid, socket.socket(fileno=self._orders.channel))
+        if self._leaving:
+            self._go_on_leaving()
+        elif self._orders.is_first:
+            self._write_leaving(False)
         if not self._orders.awaits:
             self._desk.begin()
         if self._orders.anew or self._orders.handed:
@@ -175,6 +183,13 @@ class Keeper:
         else:
             self._stop_all()
 
+    def _go_on_leaving(self) -> None:
+        """An earlier keeper was asked and killed; nobody knows whether the service was told."""
+        self._signals = 1
+        self._leave()
+        self._service.tell({"t": "leave"}, unasked=True)
+        self._loop.call_later(ABSENT, functools.partial(self._miss, self._signals))
+
     def _miss(self, signals: int) -> None:
         """A service that has not taken the signal up is absent, though it is there; without it all is stopped here."""
         if not self._heard and signals == self._signals:
@@ -182,10 +197,18 @@ class Keeper:
 
     def _leave(self) -> None:
         """From now on the service is not started again."""
+        self._write_leaving(True)
         self._leaving = True
         point("leaving begun")
         self._service.give_up()
         self._desk.when_empty(self._finish)
+
+    def _write_leaving(self, leaving: bool) -> None:
+        if leaving != bool(self._book.settings.get(LEAVING)):
+            try:
+                self._book.set(LEAVING, leaving)
+            except OSError:
+                self._settle_later()
 
     def _stop_all(self) -> None:
         """All at the same time, each in its own way."""

@@ -15,6 +15,7 @@ from app.settings import Instance
 from supervisor_core.children import procfs
 from supervisor_core.children.forest import survivors
 from tests.faults.service import MODES, Events, Service, alive, stays, until, zoo
+from tests.faults.test_kills import Kept
 
 STUBBORN = """
 [worker.stubborn]
@@ -189,3 +190,20 @@ def test_an_end_with_many_readers_a_slow_download_and_stuck_requests_is_quick_an
         assert time.monotonic() - begun < 0.2 + 3
         assert stuck[0].recv(15) in (b"HTTP/1.1 200 OK", b"HTTP/1.1 202 Ac")
     assert "Traceback" not in service.text
+
+
+@pytest.mark.row(63)
+def test_an_order_to_leave_whose_keeper_was_killed_need_not_be_repeated(tmp_path):
+    point = "leaving begun"
+    environment = {"FAIL_AT": f"{point}:1:kill", "FAIL_ONCE": str(tmp_path)}
+    with Kept(tmp_path, stays("web"), "kept", environment=environment) as service:
+        pid, manager = service.pid_of("web"), service.manager()
+        service.signal(signal.SIGTERM)
+        until(lambda: not alive(manager))
+        until(lambda: not alive(pid))
+        until(lambda: not service.keeper())
+        assert (tmp_path / point).exists()
+    with Kept(tmp_path, "", "kept") as service:
+        os.kill(service.keeper(), signal.SIGKILL)
+        until(lambda: service.known_keeper() != service.pid)
+        assert service.workers()["web"]["state"] == "running", "that order was for the life before"
