@@ -96,7 +96,7 @@ class Machine:
         status = self.statuses.get(name)
         if status is None:
             return remember_number(name, self._last_runs.get(name, 0))
-        return remember(status, self._memories[name])
+        return remember(status, self._memories[name], leaving=self.phase in (Phase.LEAVING, Phase.OVER))
 
     def go_on_from(self, name: str, run: int) -> None:
         """Should a worker of that name come, its run numbers go on after `run`."""

@@ -50,19 +50,28 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class Remembered:
     """What is remembered of one worker. The spec of `status` has its name and how to end it, and nothing else.
 
-    `as_new`: only its number and its last end count; whether it starts is for `autostart` to say.
+    `as_new`: only its number and its last end count; whether it starts is for `autostart` to say. `left`: the service
+    was leaving in order then, so an order to stop holds no longer.
     """
 
     status: Status
     memory: Memory = field(default_factory=Memory)
     as_new: bool = False
+    left: bool = False
 
     def fresh(self) -> "Remembered":
-        """For the start of a service, not of its manager alone: a live run goes on, all else begins anew."""
-        if self.status.live:
+        """For the start of a service, not of its manager alone: a live run goes on, all else begins anew.
+
+        Unless somebody had it stopped and the service was cut off since, by a power cut say: then it stays so.
+        """
+        if self.status.live or (self._is_stopped and not self.left):
             return self
         now = self.status
         return Remembered(Status(now.spec, run=now.run, last_exit=now.last_exit), as_new=True)
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self.status.state is State.STOPPED and not self.status.wanted and self.memory.stopper != ""
 
     def found(self, run: int, pid: int, now: float) -> "Remembered":
         """The same with a run that is alive, whatever was remembered: it counts as one that is starting."""
@@ -79,7 +88,7 @@ def unknown(name: str) -> Remembered:
     return Remembered(Status(_bare(name, StopPolicy()), wanted=True))
 
 
-def remember(status: Status, memory: Memory) -> bytes:
+def remember(status: Status, memory: Memory, *, leaving: bool = False) -> bytes:
     """Gives the note of a worker; equal ones for what makes no difference to whoever takes over."""
     said: dict[str, Any] = {"v": FORMAT, "name": status.spec.name, "state": status.state, "since": status.since}
     if status.run:
@@ -101,6 +110,8 @@ def remember(status: Status, memory: Memory) -> bytes:
     if status.live:
         stop = status.spec.stop
         said["stop"], said["kill_timeout"] = stop.steps, stop.kill_timeout
+    if leaving and status.state is State.STOPPED and not status.wanted:
+        said["left"] = True
     return _encode(said).encode()
 
 
@@ -149,7 +160,7 @@ def _recalled(said: Mapping[str, Any]) -> Remembered:
     seen = {_of(name, str): _of(run, int) for name, run in said.get("seen", {}).items()}
     tries = tuple(float(at) for at in said.get("tries", ()))
     memory = Memory(leader=_exit(said.get("leader")), seen=seen, tries=tries, **kept)
-    return Remembered(status, memory, as_new=_of(said.get("as_new", False), bool))
+    return Remembered(status, memory, _of(said.get("as_new", False), bool), _of(said.get("left", False), bool))
 
 
 def _typed(said: Mapping[str, Any], table: Mapping[str, tuple[object, tuple[type, ...]]]) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class Recollection:
         if self._machine.phase is Phase.LEAVING and not self._leaving:
             self._leaving = True
             self._spawner.leaving()
+            touched = list(self._machine.statuses)  # what was stopped before is left in order, too
         for name in touched:
             status = self._machine.statuses.get(name)
             if status is None and name not in self._written:

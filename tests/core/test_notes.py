@@ -26,7 +26,7 @@ def test_what_stories_remember_comes_back():
             memory = machine._memories[name]
             assert noted.memory == replace(memory, pending=None, old_run=0)
             again = replace(noted.status, spec=status.spec)
-            assert remember(again, noted.memory) == machine.note_of(name)
+            assert remember(again, noted.memory, leaving=noted.left) == machine.note_of(name)
 
 
 def test_a_note_tells_no_secrets_and_how_to_end_the_run():
@@ -85,6 +85,15 @@ def test_the_start_of_a_service_keeps_numbers_ends_and_live_runs():
     assert new.status.last_exit == rest.last_exit
     live = recall(remember(LIVE, Memory(seen={"db": 7})))
     assert live.fresh() is live
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+@pytest.mark.parametrize("leaving", [False, True])
+@pytest.mark.parametrize("stopper", ["ann", ""])
+def test_what_somebody_had_stopped_stays_so_unless_the_service_left_in_order(wanted, leaving, stopper):
+    stopped = replace(LIVE, state=State.STOPPED, pid=None, ready=False, wanted=wanted)
+    noted = recall(remember(stopped, Memory(stopper=stopper), leaving=leaving))
+    assert noted.fresh().as_new == (wanted or leaving or not stopper)
 
 
 def test_who_is_alive_is_never_left_out():

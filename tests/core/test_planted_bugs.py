@@ -159,7 +159,11 @@ def what_is_being_stopped_is_not_attached_to(patch: Patch) -> None:
 def not_noted(patch: Patch, key: str) -> None:
     right = notes.remember
     usual = next(each.default for each in fields(Status) if each.name == key)
-    patch.setattr(machine, "remember", lambda status, memory: right(replace(status, **{key: usual}), memory))
+
+    def remember(status: Status, memory: Any, **more: bool) -> bytes:
+        return right(replace(status, **{key: usual}), memory, **more)
+
+    patch.setattr(machine, "remember", remember)
 
 
 def deadlines_are_not_noted(patch: Patch) -> None:

@@ -40,8 +40,12 @@ class Service:
         self.supervisor.tell(Shutdown())
         await self.running
 
-    async def restart(self, **how):
-        await self.die()
+    async def leave(self):
+        await self.end()
+        self.spawner = self.spawner.successor()
+
+    async def restart(self, *, in_order=False, **how):
+        await (self.leave() if in_order else self.die())
         self.begin(**how)
         await asyncio.sleep(0.01)
 
@@ -221,6 +225,19 @@ async def test_a_run_of_an_older_config_goes_on_and_says_so(s):
 async def test_the_start_of_a_service_asks_autostart(s):
     s.supervisor.tell(Stop("web", by="ann"))
     await asyncio.sleep(1)
+    await s.restart(fresh=True, in_order=True)
+    assert s.state("db") == (State.STARTING, 2)
+    await asyncio.sleep(2)
+    assert s.state("web") == (State.RUNNING, 2)
+
+
+@virtual
+@service(DB, WEB)
+async def test_the_start_of_a_service_that_was_cut_off_leaves_stopped_what_somebody_had_stopped(s):
+    s.supervisor.tell(Stop("web", by="ann"))
+    await asyncio.sleep(1)
     await s.restart(fresh=True)
     assert s.state("db") == (State.RUNNING, 1)
-    assert s.state("web") == (State.STARTING, 2)
+    assert s.state("web") == (State.STOPPED, 1)
+    await s.restart(fresh=True)
+    assert s.state("web") == (State.STOPPED, 1)
