@@ -30,6 +30,9 @@ from .rehearsal import rehearse
 from .settings import Instance
 from .watchers.upgrades import CannotUpgrade, Upgrade
 
+MOMENT = 1.0
+"""Seconds after which who waits for the keeper looks whether that is still worth it."""
+
 Now = Callable[[], float]
 Told = Callable[[str, str, OSError | None], None]
 Hear = Callable[[int, str], None]
@@ -164,6 +167,7 @@ class Kept:
         self._trouble: tuple[int, str] = (0, "")
         self._urls: Sequence[str] | None = None
         self._hear: Hear = lambda *_: None
+        self._ending = False
 
     @property
     def pid(self) -> int:
@@ -201,6 +205,7 @@ class Kept:
         self.spawner.leaving()
 
     async def end(self) -> None:
+        self._ending = True
         await self.spawner.aclose()
         await asyncio.to_thread(self.store.close)  # what compresses may be waiting for an answer
 
@@ -229,9 +234,15 @@ class Kept:
         self.spawner.step_aside()
 
     def _swap(self, worker: str, stream: str, base: int, new: str) -> bool:
-        """From the thread that compresses: asks the keeper, and waits."""
+        """From the thread that compresses: asks the keeper, and waits; at the end no longer than a moment."""
         swap = self.spawner.ask({"t": "swap", "worker": worker, "stream": stream, "base": base, "new": new})
-        return bool(asyncio.run_coroutine_threadsafe(swap, self._loop).result()["done"])
+        answer = asyncio.run_coroutine_threadsafe(swap, self._loop)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return bool(answer.result(MOMENT)["done"])
+            if self._ending:
+                answer.cancel()
+                return False
 
     def _take(self, message: Mapping[str, Any]) -> None:
         match message.get("t"):

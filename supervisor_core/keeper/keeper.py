@@ -41,6 +41,9 @@ SOON = 0.01
 LEAVING = "leaving"
 """What is written down when everything is to end, so that a keeper which comes in between goes on with it."""
 
+UNDER_WAY = 20.0
+"""Seconds for starts that are under way, before an upgrade: the service says nothing else meanwhile."""
+
 SIGNALS = (*HELD, signal.SIGCHLD)
 
 FAILED, USAGE = 1, 2
@@ -106,7 +109,7 @@ class Keeper:
                 point("service has left")
                 self._leave()
             case "upgrade":
-                self._upgrade(message)
+                self._upgrade(message, self._loop.time() + UNDER_WAY)
             case _:
                 self._desk.take(message, fds)
 
@@ -124,17 +127,18 @@ class Keeper:
             self._leaving = True
             self._finish()
 
-    def _upgrade(self, message: Message) -> None:
+    def _upgrade(self, message: Message, until: float) -> None:
         """Executes the program that is installed now, in its own place: children, pipes and the service stay.
 
-        What it is in the middle of is finished first. Where the program cannot be executed all stays as it is.
+        What it is in the middle of is finished first, until that moment. Where the program cannot be executed all stays
+        as it is.
         """
-        if why := self._unfit():
+        if why := self._unfit(until):
             self._service.tell({"t": "not upgraded", "error": why})
             return
         handed = self._desk.descriptors()
         if handed is None:
-            self._loop.call_later(SOON, functools.partial(self._upgrade, message))
+            self._loop.call_later(SOON, functools.partial(self._upgrade, message, until))
             return
         try:
             arguments = self._arguments_anew(message, handed)
@@ -158,12 +162,14 @@ class Keeper:
         )  # fmt: skip
         return command(message.get("python") or sys.executable, orders)
 
-    def _unfit(self) -> str:
+    def _unfit(self, until: float) -> str:
         """Why this is no moment to go away with all that is known in memory alone; "" when it is one."""
         if self._leaving:
             return "it is leaving"
         if self._service.has_next:
             return "another upgrade is under way"
+        if self._loop.time() > until and (slow := [run.worker for run in self._desk.living() if not run.is_up]):
+            return f"{', '.join(slow)} began and does not get into its program within {UNDER_WAY:g} s; stop it, or wait"
         try:
             self._book.settle()
         except OSError as error:

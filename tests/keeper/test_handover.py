@@ -4,10 +4,13 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from supervisor_core.errors import SupervisorError
+from supervisor_core.keeper import keeper as keeping
+from supervisor_core.keeper.orders import Orders
 from tests.children.rigs import KeptRig, alive, rig_of
 
 SERVICE = ("/bin/false",)
@@ -113,3 +116,20 @@ async def test_what_is_not_known_is_passed_over_on_both_sides():
         assert not child.exited.done()
         child.kill_tree()
         assert (await child.exited).signal == 9
+
+
+@pytest.mark.row(39)
+def test_an_upgrade_does_not_wait_for_ever_for_a_program_that_does_not_begin(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeping, "UNDER_WAY", 0.05)
+    keeper = keeping.Keeper(Orders(str(tmp_path), "i", SERVICE))
+    slow = SimpleNamespace(worker="slow", is_up=False)
+    monkeypatch.setattr(keeper._desk, "living", lambda: [slow])
+    monkeypatch.setattr(keeper._desk, "descriptors", lambda: None)
+    said = []
+    monkeypatch.setattr(keeper._service, "tell", lambda message: (said.append(message), keeper._loop.stop()))
+    keeper._take({"t": "upgrade"}, ())
+    keeper._loop.run()
+    keeper._loop.close()
+    keeper._book.close()
+    assert said[0]["t"] == "not upgraded"
+    assert "slow began and does not get into its program within 0.05 s" in said[0]["error"]
