@@ -5,13 +5,17 @@ keeper left behind is removed when its run is forgotten, or when the next keeper
 """
 
 import contextlib
+import errno
 import os
 import zlib
 from collections.abc import Collection
 
 from ..children import plain, room
+from ..errors import CannotStart
 
 _LONGEST = 150
+_NONE = frozenset({errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What file systems say that have no named pipes."""
 
 
 class Folder:
@@ -25,20 +29,21 @@ class Folder:
         return os.path.join(self._folder, _name(worker, run, stream))
 
     def make(self, worker: str, run: int, stream: str) -> tuple[int, int]:
-        """Makes the pipe; gives its reading end, non-blocking, and the end for a worker. Raises OSError.
+        """Makes the pipe; gives its reading end, non-blocking, and the end for a worker.
 
-        The latter reads, too, and blocks.
+        The latter reads, too, and blocks. Raises `CannotStart`, and OSError where no more may be open.
         """
         path = self.path(worker, run, stream)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        os.mkfifo(path, 0o600)
-        reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            return reading, os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            os.close(reading)
-            raise
+            return _make(path)
+        except OSError as error:
+            if error.errno in room.FULL:
+                raise
+            remedy = "put the state folder on another file system (--state)" if error.errno in _NONE else "mend that"
+            raise CannotStart(
+                f"{worker}: the named pipe {path} for its output cannot be made ({error.strerror}); {remedy}",
+                permanent=False,
+            ) from error
 
     def reopen(self, worker: str, run: int, stream: str) -> int | None:
         """The reading end of a pipe that an earlier keeper made; None when it is gone. Raises OSError."""
@@ -60,6 +65,18 @@ class Folder:
             if name not in names:
                 with contextlib.suppress(OSError):
                     os.unlink(os.path.join(self._folder, name))
+
+
+def _make(path: str) -> tuple[int, int]:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    os.mkfifo(path, 0o600)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return reading, os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        os.close(reading)
+        raise
 
 
 def _name(worker: str, run: int, stream: str) -> str:
