@@ -24,7 +24,7 @@ from supervisor_core.errors import SupervisorError
 from supervisor_core.failing import point
 from supervisor_core.keeper.orders import HELD
 from supervisor_core.messages import Changed, Shutdown
-from supervisor_core.model import REST, Exit, State, Status
+from supervisor_core.model import REST, State, Status, verdict
 from supervisor_core.supervisor import Supervisor
 
 from .echo import echo
@@ -111,13 +111,6 @@ def say(text: str) -> None:
         print(f"quarterdeck: {text}", flush=True)
 
 
-def _status_of(exit: Exit) -> int:
-    """The exit status that a shell would give."""
-    if exit.signal is not None:
-        return 128 + exit.signal
-    return FAILED if exit.code is None else exit.code
-
-
 class _Service:
     """One life of the service, from the first worker to the last byte."""
 
@@ -180,9 +173,8 @@ class _Service:
     def _exit_status(self) -> int:
         """An essential worker's own exit status; else 1 for one that is stuck, or that failed when all had to end."""
         statuses = self._statuses()
-        for status in statuses:
-            if status.spec.essential and status.state in (State.DONE, State.FAILED) and status.last_exit is not None:
-                return _status_of(status.last_exit)
+        if (status := verdict(statuses)) is not None:
+            return status
         bad = any(status.state is State.FAILED or status.blocked_for_good for status in statuses)
         return FAILED if (bad and self.options.exit_when_done) or any(status.stuck for status in statuses) else CLEAN
 

@@ -4,7 +4,7 @@ Frozen dataclasses only. They are replaced, never changed, so any thread may rea
 here beyond what follows from the fields alone; decisions are in `policy.py`, `graph.py` and `machine.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -175,6 +175,13 @@ class Exit:
     by: str = ""
     permanent: bool = False
 
+    @property
+    def status(self) -> int:
+        """The exit status that a shell would give; 1 where nobody could know."""
+        if self.signal is not None:
+            return 128 + self.signal
+        return 1 if self.code is None else self.code
+
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
@@ -250,3 +257,11 @@ class Status:
         if self.waiting_for:
             words.append("held by " + ", ".join(self.waiting_for))
         return f"<{' · '.join(words)}>"
+
+
+def verdict(statuses: Iterable[Status]) -> int | None:
+    """The exit status of the whole, which an essential worker's end is; None where none has come to its end."""
+    for status in statuses:
+        if status.spec.essential and status.state in (State.DONE, State.FAILED) and status.last_exit is not None:
+            return status.last_exit.status
+    return None

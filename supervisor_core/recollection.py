@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .adopting import adoption
 from .failing import point
 from .machine import Machine
-from .model import Phase, WorkerSpec
+from .model import Phase, WorkerSpec, verdict
 
 if TYPE_CHECKING:
     from .children import Spawner
@@ -57,7 +57,7 @@ class Recollection:
             return
         if self._machine.phase is Phase.LEAVING and not self._leaving:
             self._leaving = True
-            self._spawner.leaving()
+            self._spawner.leaving(verdict(self._machine.statuses.values()))
             touched = list(self._machine.statuses)  # what was stopped before is left in order, too
         for name in touched:
             status = self._machine.statuses.get(name)

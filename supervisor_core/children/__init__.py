@@ -197,8 +197,11 @@ class Spawner(Protocol):
         """
         ...
 
-    def leaving(self) -> None:
-        """All is to end, and this cannot be taken back: whoever comes after us starts nothing again."""
+    def leaving(self, status: int | None = None) -> None:
+        """All is to end, and this cannot be taken back: whoever comes after us starts nothing again.
+
+        `status` is the exit status of the whole, where an essential worker has decided it.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -139,7 +139,7 @@ class FakeSpawner:
     async def durable(self) -> None:
         """Returns at once."""
 
-    def leaving(self) -> None:
+    def leaving(self, status: int | None = None) -> None:
         """Does nothing."""
 
     async def aclose(self) -> None:

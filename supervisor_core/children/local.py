@@ -114,7 +114,7 @@ class LocalSpawner:
     async def durable(self) -> None:
         """Returns at once: nothing here is meant to outlive this process."""
 
-    def leaving(self) -> None:
+    def leaving(self, status: int | None = None) -> None:
         """Does nothing: nobody comes after this process."""
 
     async def aclose(self) -> None:

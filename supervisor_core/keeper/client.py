@@ -57,6 +57,7 @@ class KeptSpawner:
         self._ready: asyncio.Future[None] | None = None
         self._kept: dict[str, Any] = {}
         self._over = self._leaving = False
+        self._status: int | None = None
         self._told: set[Key] = set()
         self._pauses, self._dialled, self._is_up = Pauses(), 0.0, False
 
@@ -170,10 +171,10 @@ class KeptSpawner:
         self.send({"t": "over", "status": status})
         self._post.close(PATIENCE)
 
-    def leaving(self) -> None:
+    def leaving(self, status: int | None = None) -> None:
         """From now on no service is started in the place of this one: the keeper ends what that leaves behind."""
-        self._leaving = True
-        self.send({"t": "leave"})
+        self._leaving, self._status = True, self._status if status is None else status
+        self.send({"t": "leave", "status": self._status})
 
     def step_aside(self) -> None:
         """Ends for a successor; nothing of what was said before is lost, nothing follows."""

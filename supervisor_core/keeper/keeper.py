@@ -66,6 +66,8 @@ class Keeper:
         self._leaving = orders.awaits and bool(self._book.settings.get(LEAVING))
         self._signals = 0
         self._status: int | None = None
+        self._verdict: int | None = None
+        """The status that everything is to end with when the service that leaves does not get to say one."""
 
     def run(self) -> int:
         """Lives until everything has ended; gives the exit status."""
@@ -91,7 +93,7 @@ class Keeper:
         self._desk.close()
         self._book.close()
         self._loop.close()
-        return FAILED if self._status is None else self._status
+        return next((status for status in (self._status, self._verdict) if status is not None), FAILED)
 
     # ------------------------------------------------------------ the service
 
@@ -100,7 +102,7 @@ class Keeper:
             case "came":
                 self._has_come = True
             case "leave":
-                self._heard = True
+                self._heard, self._verdict = True, message.get("status")
                 self._leave()
             case "prepare" if not self._leaving:
                 self._service.prepare()
