@@ -18,14 +18,15 @@ from supervisor_core.children.local import LocalSpawner
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.config import Config
 from supervisor_core.errors import SupervisorError
-from supervisor_core.failing import point
 from supervisor_core.keeper.client import KeptSpawner
+from supervisor_core.keeper.legacy import Listening
 from supervisor_core.keeper.logs import KeptLogs
-from supervisor_core.keeper.orders import CHANNEL, HELD, NEXT, Keepers, Orders, command
+from supervisor_core.keeper.orders import Keepers
 from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import LogSink
 
 from . import ruling
+from .keepers import orders_of
 from .rehearsal import rehearse
 from .settings import Instance
 from .watchers.upgrades import CannotUpgrade, Upgrade
@@ -59,6 +60,10 @@ class Ground(Protocol):
 
     def came(self) -> None:
         """The service is up and doing."""
+        ...
+
+    def listen(self, listening: Sequence[Listening]) -> None:
+        """These sockets, and no others, are to outlive this process, where anything does."""
         ...
 
     def on_trouble(self, hear: Hear) -> None:
@@ -118,6 +123,9 @@ class InProcess:
         return os.getpid()
 
     def came(self) -> None:
+        pass
+
+    def listen(self, listening: Sequence[Listening]) -> None:
         pass
 
     def on_trouble(self, hear: Hear) -> None:
@@ -192,6 +200,9 @@ class Kept:
         self.spawner.came()
         self.spawner.keep("came", self._now())
         self.spawner.keep(ruling.KEEPSAKE, self._sources.told())
+
+    def listen(self, listening: Sequence[Listening]) -> None:
+        self.spawner.legacy.listen(listening)
 
     def on_trouble(self, hear: Hear) -> None:
         self._hear = hear
@@ -268,44 +279,3 @@ class Kept:
         if self._waits:  # the one that is waited for does that
             raise SystemExit("quarterdeck: this successor is not wanted any more")
         return self._keepers.start(orders_of(self._instance, pid=os.getpid(), awaits=True, adopted=True))
-
-
-def orders_of(instance: Instance, **more: Any) -> Orders:
-    """What a keeper of this instance is told: its service is what runs now, as it was started."""
-    service, told = (sys.executable, *sys.orig_argv[1:]), ("-c", str(instance.config), "--state", str(instance.state))
-    if service[-len(told) :] != told:
-        service += told
-    return Orders(str(instance.state), instance.mark, service, **more)
-
-
-def own_keeper() -> tuple[socket.socket | None, bool]:
-    """The channel to the keeper that started this process; None when none did. To be asked once.
-
-    Also whether this is a successor that waits for another one to end.
-    """
-    number, waits = os.environ.pop(CHANNEL, ""), bool(os.environ.pop(NEXT, ""))  # no worker's business
-    if not number:
-        return None, False
-    channel = socket.socket(fileno=int(number))
-    channel.set_inheritable(False)
-    return channel, waits
-
-
-def become_kept(instance: Instance) -> socket.socket:
-    """This process becomes the keeper, and a fork of it, which is all that returns, its first service.
-
-    So the keeper has the pid that was started, and whoever waits for that waits for all of it. Holds the instance.
-    """
-    lock = instance.take_lock()
-    ours, theirs = socket.socketpair()
-    sys.stdout.flush()
-    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)  # until somebody can take them, here and there
-    child = os.fork()
-    if child:
-        point("service forked")
-        arguments = command(sys.executable, orders_of(instance, lock=lock, pid=child, channel=theirs.fileno()))
-        os.execv(arguments[0], arguments)  # noqa: S606 - our own program
-    os.setsid()
-    os.close(lock)
-    theirs.close()
-    return ours

@@ -9,12 +9,12 @@ is asked first. Known wart: the web is imported in a thread, so that its errors 
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from supervisor_core.children import room
@@ -28,10 +28,11 @@ from supervisor_core.model import REST, State, Status, verdict
 from supervisor_core.supervisor import Supervisor
 
 from .echo import echo
-from .entries import listening, url_of
-from .grounds import Ground, InProcess, Kept, become_kept, own_keeper
+from .entries import Entries, listening, url_of
+from .grounds import Ground, InProcess, Kept
 from .host import LocalHost
-from .listeners import CannotListen, Door
+from .keepers import become_kept, own_keeper
+from .listeners import CannotListen
 from .preflight import CannotBegin, chosen, refuse_second_copies
 from .ruling import ruling
 from .settings import Instance, InstanceTaken, UpOptions
@@ -74,11 +75,11 @@ def serve(options: UpOptions) -> int:
 
 async def _in_process(options: UpOptions, config: Config, instance: Instance) -> int:
     room.widen()
-    with listening(options, config, instance) as (listeners, doors):
+    with listening(options, config, instance) as entries:
         clock = Clock()
         conditions = Conditions(clock.now)
         ground = InProcess(config, instance, clock.now, LogTroubles(conditions, instance.logs).take)
-        return await _Service(options, config, instance, doors, clock, conditions, ground).run(listeners)
+        return await _Service(options, config, instance, entries, clock, conditions, ground).run()
 
 
 async def _kept(
@@ -97,10 +98,10 @@ async def _kept(
     left = await ground.greet()
     ground.fresh = ground.fresh or config is not None
     config = ruling(left, options.config_path) if config is None else config
-    with listening(options, config, instance) as (listeners, doors):
+    with listening(options, config, instance, ground.spawner.legacy.inherited) as entries:
         await ground.connect(config)
         refuse_second_copies(instance, known=ground.spawner.live())
-        status = await _Service(options, config, instance, doors, clock, conditions, ground).run(listeners)
+        status = await _Service(options, config, instance, entries, clock, conditions, ground).run()
     ground.hang_up(status)
     return status
 
@@ -119,7 +120,7 @@ class _Service:
         options: UpOptions,
         config: Config,
         instance: Instance,
-        doors: Sequence[Door],
+        entries: Entries,
         clock: Clock,
         conditions: Conditions,
         ground: Ground,
@@ -128,7 +129,7 @@ class _Service:
         self.config = config
         self.specs = chosen(config.workers, options.names)
         self.instance = instance
-        self.doors = doors
+        self.entries = entries
         self.clock = clock
         self.conditions = conditions
         self.ground = ground
@@ -140,7 +141,7 @@ class _Service:
         self._places: Places | None = None
         self._tasks: list[asyncio.Task[Any]] = []
 
-    async def run(self, listeners: Sequence[socket.socket]) -> int:
+    async def run(self) -> int:
         self._listen_to_signals()
         self.supervisor.adopt(self.specs, fresh=self.ground.fresh)
         running = asyncio.create_task(self.supervisor.run(), name="supervisor")
@@ -148,10 +149,11 @@ class _Service:
         await self.supervisor.launched()  # an import beside them takes turns with each start: both come later
         try:
             services, server = await asyncio.to_thread(self._make_web)
-            serving = asyncio.create_task(server.run_on(listeners), name="web")
+            serving = asyncio.create_task(server.run_on(self.entries.listeners), name="web")
             services.applied.set()
-            self._announce(services, listeners)
+            self._announce(services)
             self._watch(server)
+            self.ground.listen(self.entries.told())
             self.ground.came()
             self._tell_of_upgrade()
             self._tasks.append(asked := asyncio.create_task(self.upgrades.asked.wait(), name="upgrade"))
@@ -193,7 +195,9 @@ class _Service:
     def _watch(self, server: "Server") -> None:
         """Starts what follows the journal, the logs or the state folder beside the web."""
         edits = Edits(self.config.sources)
-        self._places = Places(self.instance.state, self.doors, self.conditions, server.also_on, edits)
+        self._places = Places(
+            self.instance.state, self.entries.doors, self.conditions, functools.partial(self._open_again, server), edits
+        )
         self.ground.on_trouble(self._places.hear)
         if self.options.echo or sys.stdout.isatty():
             names = [spec.name for spec in self.specs]
@@ -201,9 +205,15 @@ class _Service:
         if self.options.exit_when_done:
             self._tasks.append(asyncio.create_task(self._leave_when_done(), name="exit when done"))
 
-    def _announce(self, services: "Services", listeners: Sequence[socket.socket]) -> None:
+    async def _open_again(self, server: "Server", listener: socket.socket) -> None:
+        """In the place of a Unix socket whose name was lost."""
+        await server.also_on(listener)
+        self.entries.replace(listener)
+        self.ground.listen(self.entries.told())
+
+    def _announce(self, services: "Services") -> None:
         """Says where the page is and how to get in; clients of this machine read it from the state folder."""
-        urls = [url_of(listener) for listener in listeners if listener.family != socket.AF_UNIX]
+        urls = [url_of(listener) for listener in self.entries.listeners if listener.family != socket.AF_UNIX]
         self.ground.announce(urls)
         settings = services.settings
         address = settings.public_url.removesuffix(settings.root_path) or (urls[0] if urls else "")

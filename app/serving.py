@@ -62,6 +62,16 @@ class Server(uvicorn.Server):
                 self.servers.remove(server)
         self.servers.append(await loop.create_server(self._protocol, sock=listener, backlog=self.config.backlog))
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accepts nobody any more; who has been accepted gets a connection first, else asyncio would drop it."""
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for listener in server.sockets:
+                loop.remove_reader(listener)
+        for _ in range(2):  # one turn for the connection, one for what it was made for
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
+
     def _protocol(self) -> asyncio.Protocol:
         """One connection, made as uvicorn makes it for the sockets that it begins with."""
         made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]

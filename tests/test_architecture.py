@@ -38,7 +38,7 @@ FORBIDDEN = {
 ALLOWED = {
     ("app/cli/parser.py", "getattr by name"): "a verb's module is imported when it is called, from a fixed table",
     ("app/cli/service.py", "os.fork"): "up -d leaves the terminal before any thread or loop is there",
-    ("app/grounds.py", "os.fork"): "the keeper has the pid that was started, and no thread or loop is there yet",
+    ("app/keepers.py", "os.fork"): "the keeper has the pid that was started, and no thread or loop is there yet",
     ("supervisor_core/clock.py", "time.time"): "the one clock: wall time once, at its start",
     ("supervisor_core/supervisor.py", "random"): "the jitter of back-off, handed to the machine as a function",
     ("supervisor_core/__init__.py", "getattr by name"): "public names are imported when first used, from a fixed table",

@@ -20,6 +20,9 @@ from .problems import MEDIA_TYPE, Problem
 HEAD_SECONDS = 10.0
 """From the first moment of a connection, and from the first byte of each later request, to the end of its head."""
 
+NEWCOMERS = 0.05
+"""Seconds for one that has not asked anything, once nobody is accepted any more."""
+
 
 class PeerProtocol(HttpToolsProtocol):
     """One connection."""
@@ -60,6 +63,13 @@ class PeerProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_is_there()
         super().on_headers_complete()
+
+    def shutdown(self) -> None:
+        """Leaves when it has answered. Who has just come may still ask; uvicorn itself looks only after a while."""
+        if self.cycle is None and self._head_timer is not None:
+            self.loop.call_later(NEWCOMERS, super().shutdown)
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
         self._refuse(400, "bad_request", "this is not HTTP as we read it")

@@ -17,6 +17,7 @@ from ..errors import CannotStart
 from ..failing import point
 from .handover import Handover
 from .kept_child import KeptChild
+from .legacy import Legacy
 from .line import Post, answered
 from .pauses import Pauses
 from .syncing import KeeperLost, Syncs
@@ -47,7 +48,7 @@ class KeptSpawner:
         self._greeted: asyncio.Future[dict[str, Any]] | None = None
         self._revive = revive
         self._post = Post()
-        self.handover = Handover(self._post)
+        self.handover, self.legacy = Handover(self._post), Legacy(self._post)
         self._syncs = Syncs(self.ask)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._children: dict[Key, KeptChild] = {}
@@ -55,7 +56,6 @@ class KeptSpawner:
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Message]] = {}
         self._ready: asyncio.Future[None] | None = None
-        self._kept: dict[str, Any] = {}
         self._over = self._leaving = False
         self._status: int | None = None
         self._told: set[Key] = set()
@@ -161,8 +161,7 @@ class KeptSpawner:
 
     def keep(self, name: str, value: Any) -> None:
         """Something for this service's successor."""
-        self._kept[name] = value
-        self.send({"t": "keep", "name": name, "value": value})
+        self.legacy.keep(name, value)
 
     def hang_up(self, status: int) -> None:
         """Says that this service has left in order, and with which status the whole is to end."""
@@ -204,13 +203,14 @@ class KeptSpawner:
             case "refused":
                 self._take_refusal(message)
             case "keepsakes":
-                self._take_keepsakes(message)
+                self._take_keepsakes(message, fds)
             case "anew":
                 self._told = set()
                 self.handover.take(message)
                 self._say_hello()
             case "successor" | "no successor" | "not upgraded":
                 self.handover.take(message)
+                self.legacy.catch_up()
             case "leave" if self._leaving:
                 pass  # known already
             case "welcome":
@@ -224,9 +224,10 @@ class KeptSpawner:
             case _:
                 self.on_message(message)
 
-    def _take_keepsakes(self, message: Message) -> None:
+    def _take_keepsakes(self, message: Message, fds: tuple[int, ...]) -> None:
         assert self._greeted is not None
         self.keeper = int(message["pid"])
+        self.legacy.greeted(message, fds)
         if not self._greeted.done():
             self._greeted.set_result(message["keepsakes"])
 
@@ -260,8 +261,7 @@ class KeptSpawner:
         if self._ready.done():
             for worker, data in self._notes.items():
                 self.note(worker, data)
-            for name, value in self._kept.items():
-                self.keep(name, value)
+            self.legacy.tell_again()
             for key, child in list(self._children.items()):
                 if key in self._told or not child.started.done():
                     child.order_again()

@@ -16,6 +16,7 @@ from ..children.pump import Pump
 from ..failing import point
 from .book import Book
 from .kept import KeptRun, Key
+from .listeners import Listeners
 from .logdesk import LogDesk, Taker
 from .loop import Loop
 from .orders import Orders
@@ -50,6 +51,7 @@ class Desk:
         self._handed: dict[Key, dict[str, int]] = {key_of(text): dict(fds) for text, fds in orders.handed.items()}
         self._runs: Runs | None = None
         self._logs = LogDesk(loop, os.path.join(orders.state, "logs"), now, service.tell)
+        self.listeners = Listeners(loop)
         came = None if orders.is_first else book.settings.get(CAME)
         self._keepsakes: dict[str, Any] = {} if came is None else {CAME: came}
         self._trouble: Message = {}
@@ -60,6 +62,7 @@ class Desk:
             "hello": self._hello,
             "logs": self._set_logs,
             "keep": self._keep,
+            "listeners": self.listeners.take,
             "spawn": self._spawn,
             "stop": self._stop,
             "kill": self._kill,
@@ -108,6 +111,7 @@ class Desk:
     def service_died(self) -> None:
         """Its successor asks anew for what it wants to hear of; what it was about to hand over will not come."""
         self._logs.service_died()
+        self.listeners.service_died()
         if self._runs is not None:
             self._runs.forest.leaders.discard(self._service.pid)
         self.begin()
@@ -146,11 +150,12 @@ class Desk:
         if fds:
             self._handed[message["worker"], int(message["run"])] = dict(zip(message["fds"], fds, strict=True))
 
-    def _hello(self, _: Message, __: tuple[int, ...]) -> None:
+    def _hello(self, message: Message, _: tuple[int, ...]) -> None:
         """The first word of a service. Its second one is about logs; then it is told everything."""
         self._service.up, self._greeting = True, True
         point("service said hello")
-        self._tell({"t": "keepsakes", "version": VERSION, "pid": os.getpid(), "keepsakes": self._keepsakes})
+        about = {"t": "keepsakes", "version": VERSION, "pid": os.getpid(), "keepsakes": self._keepsakes}
+        self.listeners.answer(about, int(message.get("version", 1)), self._tell)
 
     def _welcome(self) -> None:
         self._tell(

@@ -101,6 +101,7 @@ class Keeper:
         match message.get("t"):
             case "came":
                 self._has_come = True
+                self._desk.listeners.service_came()
             case "leave":
                 self._heard, self._verdict = True, message.get("status")
                 self._leave()
@@ -209,6 +210,7 @@ class Keeper:
         self._leaving = True
         point("leaving begun")
         self._service.give_up()
+        self._desk.listeners.end()
         self._desk.when_empty(self._finish)
 
     def _write_leaving(self, leaving: bool) -> None:

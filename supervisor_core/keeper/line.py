@@ -108,6 +108,11 @@ class Post:
     def open(self) -> bool:
         return self._line is not None and self._line.open
 
+    @property
+    def clear(self) -> bool:
+        """Whether what is said now goes out at once."""
+        return self.open and not self._held
+
     def dial(
         self,
         channel: socket.socket,

@@ -18,7 +18,8 @@ import struct
 from collections import deque
 from typing import Any
 
-VERSION = 1
+VERSION = 2
+"""2: listening sockets are handed over."""
 
 Message = dict[str, Any]
 
