@@ -1,6 +1,6 @@
 """Cuts the power of a small disk on which a book is kept: a program of its own, in a mount namespace of its own.
 
-    python powercut.py FOLDER CUTS SEED
+    python powercut.py FOLDER CUTS SEED SECONDS
 
 How a power cut is played says `tests/support/disks.py`. Each copy of the disk is mounted, and the book in it opened: it
 must say what was true once, not before the newest step that was acknowledged.
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from supervisor_core.children import Ended
 from supervisor_core.keeper import book as module
 from supervisor_core.keeper.book import Book
-from tests.support.disks import Disk, mounted
+from tests.support.disks import Disk, end_after, mounted
 
 STEP = 4
 """Bytes that tell the number of a step."""
@@ -138,4 +138,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(sys.argv[2], int(sys.argv[3]))
     else:
+        end_after(float(sys.argv[4]))
         main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

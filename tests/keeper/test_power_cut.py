@@ -16,6 +16,6 @@ PROGRAM = Path(__file__).with_name("powercut.py")
 def test_what_was_acknowledged_is_there_after_a_power_cut(
     tmp_path: Path, cuts: int, record_property: Callable[[str, object], None]
 ) -> None:
-    said = on_disks(sys.executable, str(PROGRAM), str(tmp_path), str(cuts), str(cuts), seconds=50)
+    said = on_disks(sys.executable, str(PROGRAM), str(tmp_path), str(cuts), str(cuts), seconds=40)
     record_property("power cuts", said.strip().splitlines()[-1])
     print(said)

@@ -46,9 +46,13 @@ def private_disks() -> None:
 
 
 def on_disks(*command: str, seconds: float) -> str:
-    """Runs a program that makes such disks; gives what it prints. It goes with all that it has started and mounted."""
+    """Runs a program that makes such disks; gives what it prints. Its last argument says after how long it ends itself.
+
+    It goes with all that it has started and mounted.
+    """
     private_disks()
-    done = subprocess.run([*private_processes(), *command], capture_output=True, text=True, timeout=seconds)
+    argv = [*private_processes(), *command, str(seconds)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 15)
     if "failed to setup loop device" in done.stderr:
         pytest.skip("no loop device can be had: a file cannot be mounted here")
     assert done.returncode == 0, done.stdout + done.stderr
