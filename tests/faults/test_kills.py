@@ -18,7 +18,7 @@ import pytest
 from supervisor_core import keeper
 from supervisor_core.children import procfs
 from supervisor_core.keeper.foreign import LOST
-from tests.faults.service import Service, alive, until, zoo
+from tests.faults.service import Service, alive, stays, until, zoo
 from tests.support.sequences import Sequence, of_files
 
 KEEPER = os.fsencode(Path(keeper.__file__).with_name("__main__.py"))
@@ -194,6 +194,25 @@ def test_both_are_killed_and_who_is_started_then_finds_all_that_live(tmp_path):
         assert now["w3"][:2] == ("failed", 1)
         assert service.workers()["w3"]["last_exit"]["reason"] in ("killed by SIGKILL", LOST)
         finish(service, pids)
+
+
+@pytest.mark.row(34)
+def test_both_are_killed_and_what_was_stopped_stays_so_but_for_whom_the_next_start_names(tmp_path):
+    text = stays("db", "other") + stays("web", more='requires = ["db"]\n')
+    with Kept(tmp_path, text, "kept") as service:
+        for name in ("web", "db", "other"):
+            with service.client() as client:
+                assert client.post(f"/workers/{name}/stop").status_code == 200
+        both = service.keeper(), service.manager()
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in both:
+                os.kill(pid, number)
+        service.end()
+    with Kept(tmp_path, "", "kept", "web") as service:
+        until(lambda: told(service)["web"][0] == "running")
+        assert {name: row[0] for name, row in told(service).items()} == {
+            "db": "running", "other": "stopped", "web": "running",
+        }  # fmt: skip
 
 
 @pytest.mark.row(34)
