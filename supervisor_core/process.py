@@ -152,6 +152,10 @@ class Process:
     def _interrupt(self) -> None:
         self._leave.set()
 
+    def _end(self) -> None:
+        """No signal comes any more, and who got them is let go: as a rule that holds this run."""
+        self._on_signal = None
+
     def _signal(self, name: str, tree: bool) -> None:
         if self._on_signal is None:
             self._signals.append((name, tree))

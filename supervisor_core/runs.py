@@ -90,10 +90,10 @@ class Run:
         if task.cancelled():
             code, signal = (None, KILL) if self._killed else (1, None)  # by us: the end that a killed program has
             exit = Exit(self.number, code, signal, CANCELLED)
-            self._over(self, exit, asyncio.CancelledError(CANCELLED))
+            self._end(exit, asyncio.CancelledError(CANCELLED))
         else:
             result, error = task.result()
-            self._over(self, exit_of(self.number, result, error), error)
+            self._end(exit_of(self.number, result, error), error)
 
     def _thread(self, work: Work, loop: asyncio.AbstractEventLoop, variables: Variables) -> None:
         result, error = None, None
@@ -105,7 +105,11 @@ class Run:
             if post(loop, self._go_on, result, loop, variables):
                 return
             result.close()
-        self._over(self, exit_of(self.number, result, error), error)
+        self._end(exit_of(self.number, result, error), error)
+
+    def _end(self, exit: Exit, error: BaseException | None) -> None:
+        self.process._end()
+        self._over(self, exit, error)
 
 
 async def _guarded(work: Work, process: Process) -> tuple[Any, BaseException | None]:

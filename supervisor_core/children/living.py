@@ -75,6 +75,7 @@ class Living:
         self._timer: Timer | None = None
         self._then: Callable[[], None] = _nothing
         self._sent: Sent = _nothing
+        self._over = False
 
     def begin(self, pidfd: int | None) -> None:
         """Begins to notice; takes the descriptor over. Without one somebody else calls `leader_ended`."""
@@ -162,12 +163,20 @@ class Living:
         self._open -= 1
         if not self._open:
             self._facts.silenced()
+            self._part()
 
     def _emptied(self) -> None:
         self._disarm()
         for outlet in self._outlets:
             outlet.finish()
         self._facts.emptied()
+        self._over, self._then, self._sent = True, _nothing, _nothing
+        self._part()
+
+    def _part(self) -> None:
+        """Lets go of who is told, once that was all: what holds each other is freed late, as garbage."""
+        if self._over and not self._open:
+            del self._facts
 
     def _next_step(self) -> None:
         self._timer = None

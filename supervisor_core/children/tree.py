@@ -222,6 +222,7 @@ class Tree:
         if not left:
             self.close()
             self._emptied()
+            del self._emptied  # whose it is holds this one, too
         elif self._reaped and not any(self._leader in (proc.session, proc.group) for proc in left):
             self._session_lives = False
         return left

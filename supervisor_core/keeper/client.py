@@ -58,7 +58,6 @@ class KeptSpawner:
         self._ready: asyncio.Future[None] | None = None
         self._over = self._leaving = False
         self._status: int | None = None
-        self._told: set[Key] = set()
         self._pauses, self._dialled, self._is_up = Pauses(), 0.0, False
 
     async def greet(self) -> Mapping[str, Any]:
@@ -93,6 +92,9 @@ class KeptSpawner:
         child.begin()
         try:
             await asyncio.shield(child.started)
+        except CannotStart:
+            del child  # it holds the error, and the error this frame
+            raise
         except asyncio.CancelledError:
             child.kill_tree()
             while not child.exited.done():
@@ -184,8 +186,8 @@ class KeptSpawner:
 
     def _dial(self, channel: socket.socket) -> None:
         """Says hello on a new channel, before anything that was to be sent meanwhile."""
-        self._told = set()
         for child in self._children.values():
+            child.told = False
             if child.fds:
                 self._post.send_first({"t": "hand", **child.name, "fds": list(child.fds)}, tuple(child.fds.values()))
         self._say_hello()
@@ -205,7 +207,8 @@ class KeptSpawner:
             case "keepsakes":
                 self._take_keepsakes(message, fds)
             case "anew":
-                self._told = set()
+                for child in self._children.values():
+                    child.told = False
                 self.handover.take(message)
                 self._say_hello()
             case "successor" | "no successor" | "not upgraded":
@@ -237,7 +240,6 @@ class KeptSpawner:
 
     def _take_run(self, message: Message, fds: tuple[int, ...]) -> None:
         key = message["worker"], int(message["run"])
-        self._told.add(key)
         child = self._children.get(key)
         if child is None and self._ready is not None and self._ready.done():  # forgotten, and that was not heard
             for fd in fds:
@@ -262,8 +264,8 @@ class KeptSpawner:
             for worker, data in self._notes.items():
                 self.note(worker, data)
             self.legacy.tell_again()
-            for key, child in list(self._children.items()):
-                if key in self._told or not child.started.done():
+            for child in list(self._children.values()):
+                if child.told or not child.started.done():
                     child.order_again()
                 elif not child.exited.done():
                     child.lose()

@@ -37,6 +37,8 @@ class KeptChild:
         self.exited: asyncio.Future[Ended] = loop.create_future()
         self.fds: dict[str, int] = {}
         """Duplicates of its pidfd and pipes, for a later keeper."""
+        self.told = False
+        """Whether the keeper that is there now has told of it."""
         self._owner = owner
         self._send = owner.send
         self.request = request
@@ -110,6 +112,7 @@ class KeptChild:
     def take(self, told: Message, fds: tuple[int, ...]) -> None:
         """All that the keeper knows of it now."""
         point("told of a run")
+        self.told = True
         if fds:
             self._hold(dict(zip(told["fds"], fds, strict=True)))
         self.pid = int(told["pid"])
