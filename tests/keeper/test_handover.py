@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from supervisor_core.children import procfs
 from supervisor_core.errors import SupervisorError
 from supervisor_core.keeper import keeper as keeping
 from supervisor_core.keeper.orders import Orders
@@ -121,6 +122,7 @@ async def test_what_is_not_known_is_passed_over_on_both_sides():
 @pytest.mark.row(39)
 def test_an_upgrade_does_not_wait_for_ever_for_a_program_that_does_not_begin(tmp_path, monkeypatch):
     monkeypatch.setattr(keeping, "UNDER_WAY", 0.05)
+    monkeypatch.setattr(procfs, "become_subreaper", lambda: False)  # which would be for the life of this process
     keeper = keeping.Keeper(Orders(str(tmp_path), "i", SERVICE))
     slow = SimpleNamespace(worker="slow", is_up=False)
     monkeypatch.setattr(keeper._desk, "living", lambda: [slow])
