@@ -49,7 +49,7 @@ class Program:
 
     `secrets` are variables whose value is in a file, as name to path; it is read at each start, so that a new value
     needs no reload, and is kept nowhere. `user` and `group` are names or numbers, looked up at each start. `limits`
-    are sizes in bytes, `cpu` in cores, -1 for no limit.
+    are sizes in bytes, `cpu` in cores, -1 for no limit. `hosted`: `argv` runs a function of the user's (`hosted.py`).
     """
 
     argv: tuple[str, ...]
@@ -67,3 +67,4 @@ class Program:
     nice: int | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     tty: bool = False
+    hosted: bool = False

@@ -41,6 +41,8 @@ def environment_of(spec: WorkerSpec, run: int, tag: str, outside: Mapping[str, s
     made.setdefault("PYTHONUNBUFFERED", "1")
     if program.tty:
         made.setdefault("TERM", "xterm-256color")
+    if program.hosted:
+        made["QUARTERDECK_STOP_TIMEOUT"] = f"{spec.stop.timeout:g}"
     tags = f"{outside.get(TAG, '')} {tag}".strip()  # we may be a run of somebody's ourselves
     made |= {"QUARTERDECK_WORKER": spec.name, "QUARTERDECK_RUN": str(run), TAG: tags}
     return made

@@ -153,7 +153,7 @@ _RESTART_WORDS = {True: "always", False: "never", "unexpected": "on_failure", "o
 
 WORKER = table(
     Key("command", v.anything, None, "A list; or a text, run by /bin/sh when it holds shell characters.", expand=True),
-    Key("python", v.string, None, '"module:function", in a process of its own.', later=True),
+    Key("python", v.string, None, '"module:function", in a process of its own.'),
     Key("directory", v.string, ".", "Where it runs; the file's folder.", ("cwd", "working_dir"), True, True),
     Key("environment", v.anything, {}, "Variables; a value may be { file = PATH }.", ("env",), True, merge=True),
     Key("env_file", v.strings, (), "Files with NAME=VALUE lines.", expand=True, path=True),

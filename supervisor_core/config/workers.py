@@ -9,8 +9,11 @@ not enough: a development server is such a worker too, and an order to start it 
 Known wart: a bad value of `[defaults]` is noticed once a worker uses it, and so not in a file without workers.
 """
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..model import LogPolicy, OnGiveUp, Program, RestartPolicy, RestartWhen, StopPolicy, WorkerSpec
@@ -23,6 +26,9 @@ from .problems import Found, Problems
 from .reading import Fields, Words, expanded, fields_of, parsed
 from .requirements import Wish, read_requires
 from .values import BadValue, name, shown, strings
+
+HOST = str(Path(__file__).parents[1] / "hosted.py")
+"""The program that runs a function."""
 
 KEYS = {key.name: with_parser(key) for key in WORKER.keys}
 
@@ -81,7 +87,7 @@ class _Reader:
         for key in ("ready", "alive"):
             if key in self.given and check_probe(self.given[key], self.problems):
                 self.problems.add(self.given[key], "not supported yet; remove it for now")
-        for key in ("python", "hook_timeout", "schedule", "pool", "stop_command", "before_start",
+        for key in ("hook_timeout", "schedule", "pool", "stop_command", "before_start",
                     "after_ready", "after_stop"):  # fmt: skip
             get(key)
         spec = WorkerSpec(
@@ -131,7 +137,9 @@ class _Reader:
         limits = self._parsed(self._gathered("limits", LIMITS), LIMITS)
         who = {key: self.get(key) for key in ("user", "group", "umask", "nice", "tty")}
         directory = self.get("directory") if "directory" in self.given else self.found.source.folder
-        argv, shell = self._command(environment)
+        hosted = "python" in self.own or ("python" in self.given and "command" not in self.given)
+        venv = self.get("venv") or None
+        argv, shell = (self._function(venv), False) if hosted else self._command(environment)
         if not argv:
             return None
         return Program(
@@ -143,19 +151,25 @@ class _Reader:
             limits={name: value for name, value in limits.items() if value is not None},
             **who,
             inherit=self._inherit(),
-            venv=self.get("venv") or None,
+            venv=venv,
             start_seconds=self.get("start_seconds"),
             redirect_stderr=redirect_stderr,
+            hosted=hosted,
         )
+
+    def _function(self, venv: str | None) -> tuple[str, ...]:
+        """The command that runs a function: by the worker's own Python, else by ours."""
+        if "command" in self.own:
+            self.problems.add(self.own["python"], "stands beside command; remove one of them")
+        function = self.get("python")
+        python = os.path.join(venv, "bin", "python") if venv else sys.executable
+        return (python, "-P", HOST, function) if function else ()
 
     def _command(self, environment: Mapping[str, str]) -> tuple[tuple[str, ...], bool]:
         found = self.given.get("command")
         if found is None:
-            if "python" not in self.given:
-                self.problems.add(self.found, 'has no command; add command = ["PROGRAM", "ARGUMENT"]')
+            self.problems.add(self.found, 'has no command; add command = ["PROGRAM", "ARGUMENT"]')
             return (), False
-        if "python" in self.own:
-            self.problems.add(self.own["python"], "stands beside command; remove one of them")
         words = Words(self.words.words, {**self.words.variables, **environment})
         try:
             # A text with ${VAR} goes to a shell, which knows the worker's own variables; a list is expanded here.

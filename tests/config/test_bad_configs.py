@@ -52,6 +52,13 @@ BAD = {
         "[worker.a]\ncommand = []\n",
         ['2: worker.a.command: the command is empty; write a text or a list such as ["python", "train.py"]'],
     ),
+    "functions": (
+        '[worker.a]\npython = "train.py"\n[worker.b]\npython = "m:f"\ncommand = "true"\n',
+        [
+            "2: worker.a.python: \"train.py\" names no function; write \"module:function\"",
+            "4: worker.b.python: stands beside command; remove one of them",
+        ],
+    ),
     "open quote": (
         '[worker.a]\ncommand = "echo \'a"\n',
         ["2: worker.a.command: \"echo 'a\" has a quote that is not closed; close it"],
@@ -218,14 +225,13 @@ BAD = {
     "later keys are refused once": (
         WORKER + 'replicas = 3\nready = { tcp = "a:1" }\nuser = "me"\nlimits = { memory_warn = "1GiB" }\n'
         'schedule = { every = "10m" }\n'
-        'on_give_up = { retry_every = "10m" }\n[worker.b]\npython = "m:f"\n[[hook]]\nurl = "http://a/"\n',
+        'on_give_up = { retry_every = "10m" }\n[[hook]]\nurl = "http://a/"\n',
         [
             "4: worker.a.ready: not supported yet; remove it for now",
             "6: worker.a.limits.memory_warn: not supported yet; remove it for now",
             "7: worker.a.schedule: not supported yet; remove it for now",
             '8: worker.a.on_give_up: retry_every is not supported yet; use "fail" for now',
-            "10: worker.b.python: not supported yet; remove it for now",
-            "11: hook: hooks are not supported yet; remove it for now",
+            "9: hook: hooks are not supported yet; remove it for now",
         ],
     ),
     "accounts": (
