@@ -1,7 +1,8 @@
 """Thousands of restarts leave nothing behind: descriptors, threads, processes, private memory of keeper and service.
 
-Looked at from outside by /proc, each time with all workers stopped, so that it belongs to nobody. Known wart:
-a ring that fills up looks like a leak at first, so memory is looked at when that is full.
+Looked at from outside by /proc, each time with all workers stopped, so that it belongs to nobody. Known warts: a ring
+that fills up looks like a leak at first, so memory is looked at when that is full; and the orders that stop and start
+the workers are remembered as operations, which are 20 to 40 KiB in 1,000 restarts here.
 """
 
 import os
@@ -16,13 +17,11 @@ from tests.faults.test_kills import Kept
 
 WORKERS = 10
 ROUNDS = 10
-FULL = 6000
-"""Restarts after which the ring of transitions is full: from then on nothing has to grow."""
+FULL = 8000
+"""Restarts after which nothing has to grow: the ring of transitions is full, with numbers that are no small ones."""
 
-GROWTH = 1000
-"""KiB in 1,000 restarts that are too many. The service's heap grows by 150 to 250 and then gives back some MiB at once,
-the keeper's by less than 20; so a leak of a KiB each is found, and a smaller one is not.
-"""
+GROWTH = 100
+"""KiB in 1,000 restarts that are too many: a leak of a hundred bytes each is found."""
 
 CONFIG = "".join(
     f'[worker.w{n}]\ncommand = ["true"]\nstart_seconds = 0\nrestart = "always"\nmax_restarts = 0\n'
@@ -33,7 +32,7 @@ CONFIG = "".join(
 
 @dataclass(frozen=True)
 class Held:
-    """What one process holds; `private` in KiB."""
+    """What one process holds; `private` in KiB: what it wrote, not files that nobody else happens to have mapped."""
 
     fds: int
     threads: int
@@ -46,7 +45,7 @@ def held(pid: int) -> Held:
     return Held(
         len(os.listdir(place / "fd")),
         len(os.listdir(place / "task")),
-        int(rollup["Private_Clean:"]) + int(rollup["Private_Dirty:"]),
+        int(rollup["Private_Dirty:"]) + int(rollup["Swap:"]),
     )
 
 
@@ -73,7 +72,7 @@ class Soak(Kept):
             with self.client() as client:
                 for name in self.workers():
                     client.post(f"/workers/{name}/{order}", params={"wait": "0"})
-            until(done, 200, 0.1)
+            until(done, 400, 0.1)
 
     def at_rest(self) -> bool:
         return all(row["state"] == "stopped" for row in self.workers().values())
@@ -111,7 +110,7 @@ def test_three_hundred_restarts_leave_no_descriptor_thread_or_process(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.row(66)
 def test_five_thousand_restarts_leave_nothing_and_memory_stays(tmp_path):
     samples = soak(tmp_path, 5000, before=FULL)
