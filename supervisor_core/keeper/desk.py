@@ -51,7 +51,7 @@ class Desk:
         self._handed: dict[Key, dict[str, int]] = {key_of(text): dict(fds) for text, fds in orders.handed.items()}
         self._runs: Runs | None = None
         self._logs = LogDesk(loop, os.path.join(orders.state, "logs"), now, service.tell)
-        self.listeners = Listeners(loop)
+        self.listeners = Listeners(loop, lambda: service.pid != 0)
         came = None if orders.is_first else book.settings.get(CAME)
         self._keepsakes: dict[str, Any] = {} if came is None else {CAME: came}
         self._trouble: Message = {}

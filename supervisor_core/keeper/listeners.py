@@ -13,20 +13,21 @@ from .loop import Loop
 from .wire import Message
 
 AWAY = 5.0
-"""Seconds without a service after which they are closed: then whoever connects is refused, and does not hang."""
+"""Seconds without a service after which they are closed, unless one is coming up: then whoever connects is refused."""
 
 SINCE = 2
 """The version of the protocol in which they are handed over."""
 
 
 class Listeners:
-    """Those of the service that came last."""
+    """Those of the service that came last. `coming` says whether there is a process that may come up."""
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+    def __init__(self, loop: Loop, coming: Callable[[], bool]) -> None:
+        self._loop, self._coming = loop, coming
         self._about: Sequence[Any] = ()
         self._fds: tuple[int, ...] = ()
         self._patience: Timer | None = None
+        self._late = False
         self._over = False
 
     def take(self, message: Message, fds: tuple[int, ...]) -> None:
@@ -48,12 +49,15 @@ class Listeners:
             tell(message, ())
 
     def service_died(self) -> None:
-        """Its successors have a while to come up, all together."""
-        if self._fds and self._patience is None:
-            self._patience = self._loop.call_later(AWAY, self._close)
+        """Its successors have a while to come up, all together; one that is on its way then has as long as it lives."""
+        if self._late:
+            self._close()
+        elif self._fds and self._patience is None:
+            self._patience = self._loop.call_later(AWAY, self._lose_patience)
 
     def service_came(self) -> None:
         """It answers."""
+        self._late = False
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
@@ -62,6 +66,11 @@ class Listeners:
         """No successor is to come any more."""
         self._over = True
         self._close()
+
+    def _lose_patience(self) -> None:
+        self._late = True
+        if not self._coming():
+            self._close()
 
     def _close(self) -> None:
         _close(self._fds)

@@ -88,7 +88,7 @@ def calling(service: Kept) -> Iterator[dict[str, Caller]]:
 
 
 @pytest.mark.row(32)
-@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.long)])
 def test_nobody_is_refused_while_the_service_is_killed_again_and_again(tmp_path, kills):
     with Kept(tmp_path, stays("web"), "kept") as service:
         service.pid_of("web")

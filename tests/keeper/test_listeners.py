@@ -32,7 +32,8 @@ class Holding:
 
     def __init__(self) -> None:
         self.loop = Loop()
-        self.listeners = Listeners(self.loop)
+        self.coming = False
+        self.listeners = Listeners(self.loop, lambda: self.coming)
         self.said: list[tuple[Message, tuple[int, ...]]] = []
         self.port = self.hand()
 
@@ -81,6 +82,21 @@ def test_when_no_service_has_come_for_a_while_whoever_connects_is_refused(holdin
     holding.run(0.06)
     assert not is_open(holding.port)
     assert holding.greet() == ({"t": "keepsakes", "listeners": ()}, ())
+
+
+@pytest.mark.row(32)
+def test_one_that_is_on_its_way_when_the_time_is_over_may_still_come_but_no_other_one(holding):
+    for comes in (True, False):
+        holding.listeners.service_died()
+        holding.coming = True
+        holding.run(0.12)
+        assert is_open(holding.port)
+        assert len(holding.greet()[1]) == 1
+        if comes:
+            holding.listeners.service_came()
+    holding.coming = False
+    holding.listeners.service_died()
+    assert not is_open(holding.port)
 
 
 @pytest.mark.row(32)
