@@ -19,7 +19,7 @@ class CannotBegin(Exception):
 
 
 def chosen(specs: Sequence[WorkerSpec], names: Sequence[str]) -> list[WorkerSpec]:
-    """All workers; with `names`, only those and what they require start by themselves."""
+    """All workers; with `names`, only those and what they require start by themselves, by a schedule neither."""
     if not names:
         return list(specs)
     by_name = {spec.name: spec for spec in specs}
@@ -32,7 +32,10 @@ def chosen(specs: Sequence[WorkerSpec], names: Sequence[str]) -> list[WorkerSpec
         if name not in wanted:
             wanted.add(name)
             open_names += [requirement.name for requirement in by_name[name].requires]
-    return [replace(spec, autostart=spec.name in wanted) for spec in specs]
+    return [
+        replace(spec, autostart=True) if spec.name in wanted else replace(spec, autostart=False, schedule=None)
+        for spec in specs
+    ]
 
 
 def listen_addresses(options: UpOptions, config: Config) -> list[Address]:

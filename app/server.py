@@ -27,6 +27,7 @@ from supervisor_core.messages import Changed, Shutdown, Start
 from supervisor_core.model import REST, State, Status, verdict
 from supervisor_core.supervisor import Supervisor
 
+from . import lifecycle
 from .echo import echo
 from .entries import Entries, listening, url_of
 from .grounds import Ground, InProcess, Kept
@@ -155,7 +156,7 @@ class _Service:
             serving = asyncio.create_task(server.run_on(self.entries.listeners), name="web")
             services.applied.set()
             self._announce(services)
-            self._watch(server)
+            self._watch(services, server)
             self.ground.listen(self.entries.told())
             self.ground.came()
             self._tell_of_upgrade()
@@ -195,8 +196,10 @@ class _Service:
         services.upgrades = self.upgrades
         return services, Server(create_app([self.host], services=services), protocol=PeerProtocol)
 
-    def _watch(self, server: "Server") -> None:
-        """Starts what follows the journal, the logs or the state folder beside the web."""
+    def _watch(self, services: "Services", server: "Server") -> None:
+        """Starts what follows the journal, the logs or the state folder beside the web, and who gives orders."""
+        driving = lifecycle.schedules(self.host, self.supervisor, self.instance, services)
+        self._tasks.append(asyncio.create_task(driving, name="schedules"))
         edits = Edits(self.config.sources)
         self._places = Places(
             self.instance.state, self.entries.doors, self.conditions, functools.partial(self._open_again, server), edits
@@ -262,9 +265,9 @@ class _Service:
         self.supervisor.tell(Shutdown(now=True, by=by))
 
     async def _leave_when_done(self) -> None:
-        """Leaves as soon as every worker has come to rest."""
+        """Leaves as soon as every worker has come to rest; one with a schedule may come again."""
         async for _ in self.supervisor.journal.follow(0):
-            if all(status.state in REST or status.blocked_for_good for status in self._statuses()):
+            if all(s.spec.schedule is None and (s.state in REST or s.blocked_for_good) for s in self._statuses()):
                 self._shut_down("--exit-when-done")
 
     async def _leave(

@@ -1,4 +1,4 @@
-"""What the config file says of a worker that means nothing to the machine: its program, and how its logs are kept.
+"""What the config file says of a worker that means nothing to the machine: program, logs, schedule.
 
 Frozen dataclasses only. They are parts of `model.WorkerSpec`, because that is what is compared, stored, sent and shown;
 everybody gets them from `model`.
@@ -6,6 +6,7 @@ everybody gets them from `model`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 MIB = 1024 * 1024
 
@@ -68,3 +69,32 @@ class Program:
     limits: Mapping[str, float] = field(default_factory=dict)
     tty: bool = False
     hosted: bool = False
+
+
+class Overlap(StrEnum):
+    """What happens when a planned time comes while the run of an earlier one goes on."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    RESTART = "restart"
+
+
+class Missed(StrEnum):
+    """What happens when planned times passed while nobody could start anything."""
+
+    RUN_ONCE = "run_once"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a worker is started by itself: at the times of five `cron` fields, or `every` so many seconds.
+
+    `timezone` is a name of the tz database; "" is the zone of the host.
+    """
+
+    cron: str = ""
+    timezone: str = ""
+    every: float = 0.0
+    overlap: Overlap = Overlap.SKIP
+    missed: Missed = Missed.RUN_ONCE

@@ -11,7 +11,10 @@ from enum import StrEnum
 from .declared import MIB as MIB
 from .declared import Free as Free
 from .declared import LogPolicy as LogPolicy
+from .declared import Missed as Missed
+from .declared import Overlap as Overlap
 from .declared import Program as Program
+from .declared import Schedule as Schedule
 
 EMPTY: Mapping[str, str] = {}
 
@@ -151,6 +154,7 @@ class WorkerSpec:
     one_shot: bool = False
     program: Program | None = None
     logs: LogPolicy = field(default_factory=LogPolicy)
+    schedule: Schedule | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from .model import WorkerSpec
 
-AT_ONCE = frozenset({"requires", "autostart", "logs", "labels", "links", "description", "source", "origin"})
+AT_ONCE = frozenset({"requires", "autostart", "logs", "schedule", "labels", "links", "description", "source", "origin"})
 NEW_RUN = frozenset({"program", "ready_probe", "daemon"})
 
 

@@ -116,6 +116,9 @@ def reason(row: Row, now: float) -> str:
         words.append(f"next try in {age(max(0.0, deadline - now))}")
     if row["state"] in ("backoff", "failed", "done") and (last := row.get("last_exit")):
         words.append(last["reason"] or f"exit code {last['code']}")
+    if row["state"] in ("stopped", "done", "failed") and (plan := row.get("schedule")):
+        moment = _moment(plan["next"])
+        words.append("never comes again" if moment is None else f"next run in {age(max(0.0, moment - now))}")
     return "; ".join(words)
 
 

@@ -76,7 +76,8 @@ async def make_login_link(call: Call) -> Response:
 
 async def list_workers(call: Call) -> Response:
     params, snapshot = Params(call.request), call.host.snapshot()
-    rows, tag = call.services.rows, f'W/"{snapshot.cursor}"'
+    rows = call.services.rows
+    tag = f'W/"{snapshot.cursor}.{rows.version}"' if rows.version else f'W/"{snapshot.cursor}"'
     if any(params.has(query.name) for query in FILTER):
         names = filtered(
             snapshot,
@@ -99,7 +100,7 @@ async def list_workers(call: Call) -> Response:
 async def get_worker(call: Call) -> Response:
     snapshot = call.host.snapshot()
     entry = find(snapshot, call.request.path_params["name"])
-    told = wire.status(entry, snapshot.cursor.boot)
+    told = call.services.rows.status(entry, snapshot.cursor.boot)
     told["spec"] = wire.spec(status_of(entry).spec)
     return Response(wire.dump(told), media_type=JSON)
 

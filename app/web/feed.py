@@ -54,7 +54,7 @@ class Feed:
         self._last = 0
         self._moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._snapshot: tuple[int, bytes] = (-1, b"")
+        self._snapshot: tuple[tuple[int, int], bytes] = ((-1, 0), b"")
         self.over = False
         """Whether the host has left or everybody is told to: nothing more will come."""
 
@@ -133,12 +133,12 @@ class Feed:
     def snapshot(self) -> tuple[int, bytes]:
         """The number as of which it is true, and the frame with everything; one encoding for all who ask meanwhile."""
         now = self._host.snapshot()
-        seq = now.cursor.seq
-        if self._snapshot[0] != seq:
+        of = now.cursor.seq, self._rows.version
+        if self._snapshot[0] != of:
             rows = self._rows.all(now)
             head = dump({"cursor": str(now.cursor), "phase": now.phase, "time": when(self._host.now())})
-            self._snapshot = (seq, frame("snapshot", head[:-1] + b',"workers":' + rows + b"}", str(now.cursor)))
-        return self._snapshot
+            self._snapshot = (of, frame("snapshot", head[:-1] + b',"workers":' + rows + b"}", str(now.cursor)))
+        return of[0], self._snapshot[1]
 
     def encode(self, entries: Sequence[Entry]) -> bytes:
         """The frames for some entries, in order; neighbouring changes share one."""

@@ -106,7 +106,7 @@ def refuse_outdated(call: Call, name: str, version: str | None) -> None:
         f"{name} is no longer as it was at {shown(version)}: it is {state}, changed by {by} at {wire.when(entry.time)}",
         by=by,
         version=now,
-        worker=wire.status(entry, snapshot.cursor.boot),
+        worker=call.services.rows.status(entry, snapshot.cursor.boot),
     )
 
 
@@ -139,7 +139,7 @@ def answer(call: Call, operation: Operation) -> Response:
         operation.code,
         operation.outcome,
         operation=told,
-        worker=None if entry is None else wire.status(entry, snapshot.cursor.boot),
+        worker=None if entry is None else call.services.rows.status(entry, snapshot.cursor.boot),
         lines=last_lines(call, operation),
     )
 
@@ -163,7 +163,7 @@ async def get_operation(call: Call) -> Response:
     operation = wire.operation(told)
     snapshot = call.host.snapshot()
     entry = snapshot.workers.get(told.worker)
-    row = None if entry is None else wire.status(entry, snapshot.cursor.boot)
+    row = None if entry is None else call.services.rows.status(entry, snapshot.cursor.boot)
     return Response(wire.dump({**operation, "operation": operation, "status": row}), media_type="application/json")
 
 

@@ -15,6 +15,7 @@ from supervisor_core.lines import Gap, Line, RunMark, make_key
 from supervisor_core.messages import Changed, PhaseChanged, Removed
 from supervisor_core.model import Exit, Status, WorkerSpec
 
+from ..times import Planned
 from ..watchers.conditions import Condition
 from ..watchers.outcome import Operation
 
@@ -55,13 +56,19 @@ def last_exit(exit: Exit | None) -> Json | None:
     }
 
 
-def status(entry: Entry, boot: int) -> Json:
-    """The Status of the contract, from the last entry about a worker."""
+def status(entry: Entry, boot: int, planned: Planned | None = None) -> Json:
+    """The Status of the contract, from the last entry about a worker, and what is planned for it."""
     assert isinstance(entry.event, Changed)
-    return status_of(entry.event.status, f"{boot}:{entry.seq}", entry.time)
+    return status_of(entry.event.status, f"{boot}:{entry.seq}", entry.time, planned)
 
 
-def status_of(now: Status, version: str, time: float) -> Json:
+def schedule(planned: Planned | None) -> Json | None:
+    if planned is None:
+        return None
+    return {"next": when_or_none(planned.next), "last": when_or_none(planned.last), "rule": planned.rule}
+
+
+def status_of(now: Status, version: str, time: float, planned: Planned | None = None) -> Json:
     spec = now.spec
     return {
         "name": now.name,
@@ -89,6 +96,7 @@ def status_of(now: Status, version: str, time: float) -> Json:
         "outdated": now.outdated,
         "origin": spec.origin,
         "enabled": True,
+        "schedule": schedule(planned),
         "log": {"key": log_key(time)},
         "labels": dict(spec.labels),
         "links": dict(spec.links),
@@ -139,9 +147,14 @@ def spec(wanted: WorkerSpec) -> Json:
 
 
 class Rows:
-    """One encoded Status a worker, renewed when it changed; joined wherever many are sent."""
+    """One encoded Status a worker, renewed when it changed; joined wherever many are sent.
+
+    `schedules` is what is planned; who changes it says `renew`, and `version` is another number from then on.
+    """
 
     def __init__(self) -> None:
+        self.schedules: Mapping[str, Planned] = {}
+        self.version = 0
         self._rows: dict[str, tuple[int, int, bytes]] = {}
         self._all: tuple[Cursor | None, bytes] = (None, b"")
 
@@ -151,10 +164,20 @@ class Rows:
         known = self._rows.get(name)
         if known is not None and known[:2] == (boot, entry.seq):
             return known[2]
-        encoded = dump(status(entry, boot))
+        encoded = dump(self.status(entry, boot))
         if known is None or known[:2] < (boot, entry.seq):
             self._rows[name] = (boot, entry.seq, encoded)
         return encoded
+
+    def status(self, entry: Entry, boot: int) -> Json:
+        """The same, not encoded."""
+        assert isinstance(entry.event, Changed)
+        return status(entry, boot, self.schedules.get(entry.event.status.name))
+
+    def renew(self, name: str) -> None:
+        self._rows.pop(name, None)
+        self._all = (None, b"")
+        self.version += 1
 
     def all(self, snapshot: Snapshot) -> bytes:
         """The rows of all workers, by name, as one JSON array; joined once for all who ask between two events."""

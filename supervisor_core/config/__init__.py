@@ -253,7 +253,7 @@ class _Loader:
             requires=requires,
             labels={**labels, **spec.labels},
             groups=tuple(title for title, group in groups.items() if spec.name in group.workers),
-            one_shot=awaited and spec.restart.restart is RestartWhen.NEVER,
+            one_shot=spec.one_shot or (awaited and spec.restart.restart is RestartWhen.NEVER),
         )
 
 

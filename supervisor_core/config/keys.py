@@ -193,7 +193,7 @@ WORKER = table(
     Key("hook_timeout", v.positive, 30.0, "How long those commands may take.", later=True),
     Key("daemon", v.boolean, False, "The main process may leave; the tree is the worker."),
     Key("replicas", v.integer(1, 1000), 1, "How many; more than one are NAME-0, NAME-1, …", ("numprocs",)),
-    Key("schedule", v.anything, None, "When it runs: cron or every.", later=True),
+    Key("schedule", v.anything, None, "When it is started: cron or every."),
     Key("pool", v.name, None, "The pool whose slot it waits for.", later=True),
     Key("limits", v.anything, {}, "Memory, CPU, processes, open files.", merge=True),
     Key("logs", v.anything, {}, "The keys of [logs], for this worker.", merge=True),

@@ -11,10 +11,10 @@ from .commands import parse_command
 from .keys import PROBE, Key
 from .problems import Found, Problems
 from .reading import Words, fields_of, parsed
+from .schedules import parse_schedule
 from .values import BadValue, shown
 
 KINDS = ("http", "tcp", "exec", "log", "notify")
-SCHEDULE = ("cron", "every", "timezone", "overlap", "missed")
 
 
 def check_probe(found: Found, problems: Problems) -> bool:
@@ -31,18 +31,6 @@ def check_probe(found: Found, problems: Problems) -> bool:
         except re.error as error:
             problems.add(pattern, f"{shown(pattern.value)} is no regular expression ({error}); correct it")
     return len(problems) == before
-
-
-def schedule(value: Any) -> Any:
-    if not isinstance(value, dict) or ("cron" in value) == ("every" in value):
-        raise BadValue('needs either cron or every; write { every = "10m" } or { cron = "0 3 * * *" }')
-    if unknown := set(value) - set(SCHEDULE):
-        raise BadValue(f"{shown(sorted(unknown)[0])} is not known; known are {', '.join(SCHEDULE)}")
-    if "every" in value:
-        v.positive(value["every"])
-    elif len(v.string(value["cron"]).split()) != 5:
-        raise BadValue(f'{shown(value["cron"])} is no schedule; write five fields such as "0 3 * * *"')
-    return value
 
 
 def on_give_up(value: Any) -> str:
@@ -63,7 +51,7 @@ def python(value: Any) -> str:
 
 PARSERS = {
     "python": python,
-    "schedule": schedule,
+    "schedule": parse_schedule,
     "on_give_up": on_give_up,
     **dict.fromkeys(("stop_command", "before_start", "after_ready", "after_stop"), parse_command),
 }

@@ -6,6 +6,9 @@ takes its default's place. What other workers mean to this one is `requirements.
 `one_shot`: a worker that is never restarted and whose completion another one requires. Merely `restart = "never"` is
 not enough: a development server is such a worker too, and an order to start it is answered when it is ready.
 
+With a schedule it is one, too: it does not start with the service and is tried once, unless its own table says
+otherwise; what `[defaults]` says of `autostart` and `restart` is meant for those that stay up.
+
 Known wart: a bad value of `[defaults]` is noticed once a worker uses it, and so not in a file without workers.
 """
 
@@ -16,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..model import LogPolicy, OnGiveUp, Program, RestartPolicy, RestartWhen, StopPolicy, WorkerSpec
+from ..model import LogPolicy, OnGiveUp, Program, RestartPolicy, RestartWhen, Schedule, StopPolicy, WorkerSpec
 from .commands import check_size, parse_command
 from .environment import read_environment
 from .expand import expand_home, expand_variables, expand_words, on_texts
@@ -87,19 +90,22 @@ class _Reader:
         for key in ("ready", "alive"):
             if key in self.given and check_probe(self.given[key], self.problems):
                 self.problems.add(self.given[key], "not supported yet; remove it for now")
-        for key in ("hook_timeout", "schedule", "pool", "stop_command", "before_start",
+        for key in ("hook_timeout", "pool", "stop_command", "before_start",
                     "after_ready", "after_stop"):  # fmt: skip
             get(key)
+        schedule = get("schedule")
         spec = WorkerSpec(
             name=self.name,
-            restart=self._restart(),
+            restart=self._restart(schedule),
             stop=self._stop(),
             start_timeout=get("start_timeout"),
-            autostart=get("autostart"),
+            autostart=get("autostart") if schedule is None or "autostart" in self.own else False,
             essential=get("essential"),
             daemon=get("daemon"),
             program=program,
+            one_shot=schedule is not None,
             logs=replace(self.logs, **logs),
+            schedule=schedule,
             labels=self._texts("labels"),
             links=self._texts("links"),
             description=get("description"),
@@ -193,7 +199,7 @@ class _Reader:
             self.problems.add(found, f"{shown(found.value)} does not fit; write true, false, or a list of names")
             return True
 
-    def _restart(self) -> RestartPolicy:
+    def _restart(self, schedule: Schedule | None) -> RestartPolicy:
         backoff = self._sub("backoff", BACKOFF)
         on_give_up = self.get("on_give_up")
         if on_give_up == "retry_every":
@@ -203,8 +209,13 @@ class _Reader:
             self.problems.add(self.entries("backoff").get("max") or self.entries("backoff")["initial"],
                               f"initial ({backoff['initial']:g} s) is more than max ({backoff['max']:g} s); "
                               "raise max")  # fmt: skip
+        restart = self.get("restart")
+        if schedule is not None and "restart" not in self.own:
+            restart = RestartWhen.NEVER
+        elif schedule is not None and restart == RestartWhen.ALWAYS:
+            self.problems.add(self.own["restart"], "always leaves its schedule nothing to start; use on_failure")
         return RestartPolicy(
-            restart=RestartWhen(self.get("restart")),
+            restart=RestartWhen(restart),
             success_exit_codes=self.get("success_exit_codes"),
             backoff_initial=backoff["initial"],
             backoff_max=backoff["max"],

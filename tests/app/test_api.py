@@ -6,6 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from app.times import Planned
 from app.web import wire
 from app.web.api import ROUTES
 from app.web.contract import openapi, routes_in_words
@@ -82,6 +83,23 @@ async def test_polling_costs_nothing_while_nothing_changes() -> None:
         assert (await c.get("/api/v1/workers", headers={"If-None-Match": tag})).status_code == 304
         s.host.come_up("a")
         assert (await c.get("/api/v1/workers", headers={"If-None-Match": tag})).status_code == 200
+
+
+@virtual
+async def test_what_is_planned_is_in_the_row_and_renews_it_without_an_event() -> None:
+    async with site(a_program("a"), a_program("b")) as s, s.client("reader") as c:
+        first = await c.get("/api/v1/workers")
+        assert [row["schedule"] for row in first.json()["workers"]] == [None, None]
+        s.services.rows.schedules = {"a": Planned(1_763_950_060.0, None, "every 1m")}
+        s.services.rows.renew("a")
+        again = await c.get("/api/v1/workers", headers={"If-None-Match": first.headers["etag"]})
+        told = {"next": "2025-11-24T02:07:40.000Z", "last": None, "rule": "every 1m"}
+        assert [row["schedule"] for row in again.json()["workers"]] == [told, None]
+        assert (await c.get("/api/v1/workers/a")).json()["schedule"] == told
+        _, snapshot = s.services.feed.snapshot()
+        assert b"every 1m" in snapshot
+        s.services.rows.renew("a")
+        assert s.services.feed.snapshot()[1] is not snapshot
 
 
 @pytest.mark.parametrize(

@@ -224,14 +224,12 @@ BAD = {
     ),
     "later keys are refused once": (
         WORKER + 'replicas = 3\nready = { tcp = "a:1" }\nuser = "me"\nlimits = { memory_warn = "1GiB" }\n'
-        'schedule = { every = "10m" }\n'
         'on_give_up = { retry_every = "10m" }\n[[hook]]\nurl = "http://a/"\n',
         [
             "4: worker.a.ready: not supported yet; remove it for now",
             "6: worker.a.limits.memory_warn: not supported yet; remove it for now",
-            "7: worker.a.schedule: not supported yet; remove it for now",
-            '8: worker.a.on_give_up: retry_every is not supported yet; use "fail" for now',
-            "9: hook: hooks are not supported yet; remove it for now",
+            '7: worker.a.on_give_up: retry_every is not supported yet; use "fail" for now',
+            "8: hook: hooks are not supported yet; remove it for now",
         ],
     ),
     "accounts": (
