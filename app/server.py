@@ -154,7 +154,7 @@ class _Service:
         try:
             services, server = await asyncio.to_thread(self._make_web)
             serving = asyncio.create_task(server.run_on(self.entries.listeners), name="web")
-            services.applied.set()
+            services.begin()
             self._announce(services)
             self._watch(services, server)
             self.ground.listen(self.entries.told())

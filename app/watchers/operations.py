@@ -1,65 +1,37 @@
-"""Operations: orders that one can wait for. Gives the order, then follows the journal until its outcome is known.
+"""Operations: orders that one can wait for. Gives the order; `settling.py` follows it until its outcome is known.
 
-A watcher like any other: it sees events and snapshots of a `Host`, never the supervisor. What a status means is judged
-in `outcome.py`. Settled operations are kept for a day, the last ten thousand of them.
+A watcher like any other: it sees events and snapshots of a `Host`, never the supervisor. With a `Past` (the ledger)
+the operations of earlier lives of the service are known, too, and so are the keys of their requests.
 
-Known wart: what happened between the order and its first look at a remote host is judged by the run number alone.
+Known wart: a request that comes again while its first one is still being given is answered before that is under way.
 """
 
 import asyncio
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from supervisor_core.errors import Refused
-from supervisor_core.journal import Cursor, Entry, Gap
-from supervisor_core.messages import Changed, Kill, Order, PhaseChanged, Removed, Restart, Signal, Start, Stop
-from supervisor_core.model import Phase, State, Status
+from supervisor_core.messages import Changed, Kill, Order, Restart, Signal, Start, Stop
 
 from ..host import Host
-from .outcome import Operation, Verdict, first_run, judge, wants_run, with_kill
+from .outcome import Operation, first_run
+from .past import LOST, Kept, KeyReused, Keys, Past, refuse_other, resumed, wording
+from .settling import KEPT_SECONDS, Settling
 
-KEPT = 10_000
-KEPT_SECONDS = 86_400.0
+__all__ = ["ORDERS", "KeyReused", "Operations"]
 
 ORDERS: dict[str, Callable[..., Order]] = {"start": Start, "stop": Stop, "restart": Restart, "kill": Kill}
 """Actions by the name they have in the API."""
 
 
-class KeyReused(Exception):
-    """An idempotency key came back with another order."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What is known beside the operation while it is pending. Entries up to `seen` are older than the order."""
-
-    done: asyncio.Event
-    seen: int = 0
-    stopping: float | None = None
-    killed: float | None = None
-
-
-class Operations:
+class Operations(Settling):
     """All operations of one host. Belongs to one event loop; it follows the journal from the first order on."""
 
     def __init__(self, host: Host) -> None:
-        self._host = host
-        self._known: OrderedDict[str, Operation] = OrderedDict()
-        self._pending: dict[str, _Pending] = {}
-        self._by_worker: dict[str, set[str]] = {}
-        self._keys: OrderedDict[tuple[str, str], tuple[str, tuple[str, str, bool, str]]] = OrderedDict()
-        self._listeners: list[Callable[[Operation], None]] = []
-        self._follower: asyncio.Task[None] | None = None
-        self._leaving = False
-
-    def listen(self, heard: Callable[[Operation], None]) -> None:
-        """Calls `heard` with each operation when it is given and when it has settled."""
-        self._listeners.append(heard)
-
-    def get(self, id: str) -> Operation | None:
-        return self._known.get(id)
+        super().__init__(host)
+        self._keys = Keys()
+        self._past: Past | None = None
+        self._task: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------ giving
 
@@ -84,25 +56,32 @@ class Operations:
             return known
         before = self._status(name)
         id = "op-" + secrets.token_hex(8)
-        asked_until, until = until, until or ("done" if before.spec.one_shot else "ready")
+        asked, until = wording(action, name, cascade, until), until or ("done" if before.spec.one_shot else "ready")
         options = {} if action == "kill" else {"cascade": cascade}
-        order = (action, name, cascade, asked_until)
-        if key:
-            self._keys[by, key] = (id, order)
+        self._keys.put(by, key, id, asked)
         operation = Operation(
             id, action, name, by, self._host.now(), reason=reason, until=until, first=first_run(action, before)
         )
         self._keep(operation)
         try:
+            if key and self._past is not None:  # what comes again after a crash must be known, whatever was done of it
+                self._past.take_key(Kept(operation, key, asked))
+                await self._past.written()
+                before = self._status(name)
+                operation = replace(operation, first=first_run(action, before))
+                self._keep(operation)
             receipt = await self._host.tell(ORDERS[action](name, **options, by=by, operation=id))
-        except BaseException:
+        except BaseException as error:
             self._forget(id)
+            if key and self._past is not None:
+                self._past.take_key(Kept(replace(operation, state="failed", outcome=str(error))))
             raise
         if receipt.operation not in ("", id):
             self._forget(id)
             joined = self._known.get(receipt.operation)
-            if key:
-                self._keys[by, key] = (receipt.operation, order)
+            self._keys.put(by, key, receipt.operation, asked)
+            if key and self._past is not None:
+                self._past.take_key(Kept(replace(operation, state="joined", outcome=receipt.operation), key, asked))
             if joined is not None:
                 return joined
             operation = replace(operation, id=receipt.operation)
@@ -122,172 +101,69 @@ class Operations:
         self._tell(operation)
         return operation
 
-    async def wait(self, id: str, seconds: float) -> Operation:
-        """The operation when it has settled, or as it is after `seconds`. Raises KeyError for an unknown id."""
-        operation = self._known[id]
-        pending = self._pending.get(id)
-        if pending is not None and seconds > 0:
-            try:
-                async with asyncio.timeout(seconds):
-                    await pending.done.wait()
-            except TimeoutError:
-                pass
-        return self._known.get(id, operation)
+    # ------------------------------------------------------------ earlier lives
 
-    def release(self) -> None:
-        """Lets everybody who waits see how far it is."""
-        for pending in self._pending.values():
-            pending.done.set()
+    def remember(self, past: Past) -> None:
+        """From now on operations are kept there, and those of earlier lives are known."""
+        self._past = past
+        self.listen(past.take_operation)
+        self._task = asyncio.create_task(self._resume_all(past), name="earlier operations")
+
+    async def recall(self, id: str) -> Operation | None:
+        """An operation that may be of an earlier life; one that is pending goes on, or is judged."""
+        if id in self._known or self._past is None:
+            return self._known.get(id)
+        kept = await self._past.operation(id)
+        if kept is None or kept.operation.settled:
+            return None if kept is None else kept.operation
+        self._resume(kept)
+        return self._known.get(id)
+
+    async def recall_key(self, by: str, key: str) -> None:
+        """Looks for what a caller asked for with a key in an earlier life, before `give` or `repeated`."""
+        if self._past is None or not key or self._keys.find(by, key) is not None:
+            return
+        kept = await self._past.by_key(by, key)
+        if kept is not None and self._keys.find(by, key) is None:
+            joined = kept.operation.outcome if kept.operation.state == "joined" else ""
+            other = await self._past.operation(joined) if joined else kept
+            if other is not None:
+                self._resume(other)
+                self._keys.put(by, key, other.operation.id, kept.wording)
+
+    async def _resume_all(self, past: Past) -> None:
+        for kept in await past.pending():
+            self._resume(kept)
+
+    def _resume(self, kept: Kept) -> None:
+        """Knows an operation of an earlier life; follows it when it goes on, and settles it when that can be judged."""
+        operation = kept.operation
+        if operation.id in self._known:
+            return
+        self._keep(operation)
+        if operation.settled or self._past is None:
+            return
+        self._past.take_key(kept)
+        entry = self._follow_on(operation).workers.get(operation.worker)
+        status = entry.event.status if entry and isinstance(entry.event, Changed) else None
+        verdict = resumed(operation, status)
+        if verdict is not None:
+            self._settle(operation.id, verdict, status.run if status else None)
 
     async def aclose(self) -> None:
-        """Stops following; what is pending stays so."""
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.gather(self._follower, return_exceptions=True)
-            self._follower = None
-
-    # ------------------------------------------------------------ keeping
-
-    def _status(self, name: str) -> Status:
-        entry = self._host.snapshot().workers.get(name)
-        if entry is None or not isinstance(entry.event, Changed):
-            raise Refused(f"there is no worker named {name}", "unknown_worker")
-        return entry.event.status
+        """Stops following; what is pending stays so, also for the next life."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await super().aclose()
 
     def repeated(
         self, by: str, key: str, action: str, name: str, *, cascade: bool = False, until: str = ""
     ) -> Operation | None:
         """What the same caller was answered for the same key; raises `KeyReused` when that was another order."""
-        found = self._keys.get((by, key)) if key else None
+        found = self._keys.find(by, key)
         known = None if found is None else self._known.get(found[0])
         if found is None or known is None or known.asked < self._host.now() - KEPT_SECONDS:
             return None
-        if found[1] != (action, name, cascade, until):
-            before = f"{found[1][0]} {found[1][1]}"
-            raise KeyReused(f"this Idempotency-Key was used to {before} in another way; make a new one for this order")
-        return known
-
-    def _keep(self, operation: Operation) -> None:
-        self._known[operation.id] = operation
-        horizon = self._host.now() - KEPT_SECONDS
-        while self._known:
-            oldest = next(iter(self._known.values()))
-            if len(self._known) <= KEPT and oldest.asked >= horizon:
-                break
-            self._forget(oldest.id)
-        while len(self._keys) > KEPT:
-            self._keys.popitem(last=False)
-
-    def _forget(self, id: str) -> None:
-        operation = self._known.pop(id, None)
-        pending = self._pending.pop(id, None)
-        if pending is not None:
-            pending.done.set()
-        if operation is not None and id in (ids := self._by_worker.get(operation.worker, set())):
-            ids.discard(id)
-            if not ids:
-                del self._by_worker[operation.worker]
-
-    def _tell(self, operation: Operation) -> None:
-        for heard in self._listeners:
-            heard(operation)
-
-    # ------------------------------------------------------------ following
-
-    def _begin(self, operation: Operation, before: Status) -> Operation:
-        """Looks once at how the worker is right after the order, and waits for the rest."""
-        snapshot = self._host.snapshot()
-        self._leaving = snapshot.phase in (Phase.LEAVING, Phase.OVER)
-        pending = _Pending(asyncio.Event(), snapshot.cursor.seq)
-        if before.state is State.STOPPING:
-            pending.stopping = before.since
-        self._pending[operation.id] = pending
-        self._by_worker.setdefault(operation.worker, set()).add(operation.id)
-        self._supersede(operation)
-        self._tell(operation)
-        entry = snapshot.workers.get(operation.worker)
-        if entry is None:
-            self._removed(operation.id, operation.by)
-        else:
-            self._look(operation.id, entry)
-        if self._follower is None or self._follower.done():
-            self._follower = asyncio.create_task(self._follow(snapshot.cursor), name="operations")
-        return self._known.get(operation.id, operation)
-
-    def _supersede(self, newer: Operation) -> None:
-        """The opposite order that was under way is no more, whether or not an event says so."""
-        for id in list(self._by_worker.get(newer.worker, ())):
-            older = self._known[id]
-            if wants_run(older.action) != wants_run(newer.action):
-                verb = "started again" if wants_run(newer.action) else "stopped"
-                self._settle(id, Verdict("superseded", f"{newer.worker} was {verb} by {newer.by}"))
-
-    async def _follow(self, cursor: Cursor) -> None:
-        async for batch in self._host.follow(cursor):
-            if isinstance(batch, Gap):
-                self._look_at_all()
-                continue
-            for entry in batch:
-                match entry.event:
-                    case Changed(status=status):
-                        for id in self._open(status.name, entry.seq):
-                            self._look(id, entry)
-                    case Removed(name=name, by=by):
-                        for id in self._open(name, entry.seq):
-                            self._removed(id, by)
-                    case PhaseChanged(phase=phase):
-                        if phase in (Phase.LEAVING, Phase.OVER):
-                            self._leave()
-
-    def _open(self, worker: str, seq: int) -> list[str]:
-        """The pending operations of a worker that entry `seq` came after."""
-        return [id for id in self._by_worker.get(worker, ()) if seq > self._pending[id].seen]
-
-    def _look_at_all(self) -> None:
-        snapshot = self._host.snapshot()
-        for id in list(self._pending):
-            entry = snapshot.workers.get(self._known[id].worker)
-            if entry is None:
-                self._removed(id, "")
-            else:
-                self._look(id, entry)
-
-    def _look(self, id: str, entry: Entry) -> None:
-        operation, pending = self._known[id], self._pending[id]
-        assert isinstance(entry.event, Changed)
-        status = entry.event.status
-        if status.state is State.STOPPING and pending.stopping is None:
-            pending.stopping = status.since
-        if status.state is State.KILLING and pending.killed is None:
-            pending.killed = status.since
-        verdict = judge(operation.action, operation.until, operation.first, status, entry.event.by)
-        if verdict is None and self._leaving and wants_run(operation.action):
-            verdict = Verdict("failed", "the service is shutting down", "shutting_down")
-        if verdict is not None:
-            self._settle(id, with_kill(verdict, operation.action, status, pending.stopping, pending.killed), status.run)
-
-    def _removed(self, id: str, by: str) -> None:
-        operation = self._known[id]
-        if wants_run(operation.action):
-            verdict = Verdict("superseded", f"{operation.worker} was removed" + (f" by {by}" if by else ""))
-        else:
-            verdict = Verdict("done", "stopped and removed")
-        self._settle(id, verdict)
-
-    def _leave(self) -> None:
-        self._leaving = True
-        for id in list(self._pending):
-            if wants_run(self._known[id].action):
-                self._settle(id, Verdict("failed", "the service is shutting down", "shutting_down"))
-
-    def _settle(self, id: str, verdict: Verdict, run: int | None = None) -> None:
-        operation = replace(
-            self._known[id], state=verdict.state, outcome=verdict.outcome, code=verdict.code or verdict.state, run=run
-        )
-        self._known[id] = operation
-        self._pending.pop(id).done.set()
-        ids = self._by_worker[operation.worker]
-        ids.discard(id)
-        if not ids:
-            del self._by_worker[operation.worker]
-        self._tell(operation)
+        refuse_other(found[1], wording(action, name, cascade, until))
+        return None if known.code == LOST else known

@@ -6,24 +6,22 @@ and a handler. What changes something is in `orders.py`, lines are in `logs.py`,
 
 from starlette.responses import Response
 
-from supervisor_core.journal import Cursor, Gap
 from supervisor_core.model import Phase
 
 from . import wire
 from .contract import docs_page, openapi
 from .download import BINARY, download
 from .histogram import histogram
+from .history import list_audit, list_events, list_runs
 from .logs import get_lines, stream_lines
 from .orders import act, get_operation, send_signal, shut_down
 from .params import Params
-from .problems import Problem, bad_cursor
 from .routes import Call, Query, Route
 from .select import filtered, find, status_of
 from .stream import conditions_of, events_stream
 from .upgrade import get_upgrade, upgrade
 
 JSON = "application/json"
-HISTORY, MOST_HISTORY = 200, 1000
 
 # ---------------------------------------------------------------- health, and who asks
 
@@ -105,46 +103,6 @@ async def get_worker(call: Call) -> Response:
     return Response(wire.dump(told), media_type=JSON)
 
 
-# ---------------------------------------------------------------- history
-
-
-async def list_events(call: Call) -> Response:
-    """What the journal still holds, oldest first; without `after=` the newest of it."""
-    params, host = Params(call.request), call.host
-    limit = params.integer("limit", HISTORY, 1, MOST_HISTORY)
-    now = host.snapshot().cursor
-    after, before = _cursor(params, "after", now), _cursor(params, "before", now)
-    end = min(now.seq, (now.seq + 1 if before is None else before) - 1)
-    start = max(0, end - limit) if after is None else after
-    found = host.entries(start, limit)
-    gone = isinstance(found, Gap)
-    if isinstance(found, Gap):
-        found = host.entries(found.end, limit)
-    chosen = [entry for entry in found if entry.seq <= end] if isinstance(found, list) else []
-    last = chosen[-1].seq if chosen else max(start, 0)
-    told = {
-        "cursor": str(now),
-        "events": [wire.event(entry, now.boot) for entry in chosen],
-        "first": f"{now.boot}:{chosen[0].seq}" if chosen else None,
-        "next": f"{now.boot}:{last}",
-        "more": last < end if after is not None else bool(chosen) and chosen[0].seq > 1 and not gone,
-    }
-    return Response(wire.dump(told), media_type=JSON)
-
-
-def _cursor(params: Params, name: str, now: Cursor) -> int | None:
-    text = params.one(name)
-    if not text:
-        return None
-    try:
-        cursor = Cursor.parse(text)
-    except ValueError as error:
-        raise bad_cursor(f"{name}=: {error}") from None
-    if cursor.boot != now.boot:
-        raise Problem(410, "expired_cursor", f"{name}= is of another start of the service, whose history is not kept")
-    return cursor.seq
-
-
 # ---------------------------------------------------------------- the table
 
 WAIT = (
@@ -181,6 +139,8 @@ COUNT = (
     Query("buckets", "how many, default 120, at most 1000", "integer"),
     LINES[5],
 )
+LIMIT = Query("limit", "at most 1000", "integer")
+BACK = (Query("before", "the id of a row: older ones"), LIMIT)
 WORKERS = Query("workers", "names and patterns, with commas; all without it", many=True)
 EVENTS = "text/event-stream"
 ONE = "/api/v1/workers/{name}"
@@ -228,8 +188,15 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/api/v1/events", "read", handler=list_events, summary="What happened, with cause and who asked",
-        query=(Query("after", "a cursor"), Query("before", "a cursor"), Query("limit", "at most 1000", "integer")),
-        answers=(200, 400, 410),
+        query=(Query("after", "a cursor"), Query("before", "a cursor"), LIMIT), answers=(200, 400, 410, 503),
+    ),
+    Route(
+        "GET", "/api/v1/runs", "read", handler=list_runs, summary="Runs that live and that ended, newest first",
+        query=(Query("worker", "a name, repeatable", many=True), *BACK), answers=(200, 400, 404, 503),
+    ),
+    Route(
+        "GET", "/api/v1/audit", "admin", handler=list_audit, summary="Who asked for a change, and what was answered",
+        query=BACK, answers=(200, 400, 503),
     ),
     Route(
         "GET", "/api/v1/events/stream", "read", handler=events_stream, summary="What happens, live",

@@ -41,13 +41,14 @@ class Answer:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.started = False
+        self.status = 0
         self.store = False
         self.secure = False
         self.cookie = ""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.started, self.status = True, message["status"]
             headers = [(name.lower(), value) for name, value in message.get("headers", ())]
             there = {name for name, _ in headers}
             headers += [pair for pair in HEADERS if pair[0] not in there]

@@ -7,6 +7,7 @@ Known wart: FastAPI's own OpenAPI is switched off, since the contract is printed
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ from ..assets import STATIC, TEMPLATES
 from ..host import Host
 from ..version import version
 from ..watchers.conditions import Conditions
+from ..watchers.ledger.ledger import FILE as LEDGER
+from ..watchers.ledger.ledger import Ledger
 from ..watchers.operations import Operations
 from .api import ROUTES
 from .credentials import Credentials, NamedToken
@@ -74,7 +77,9 @@ def make_services(
         color=service.color or "",
         groups={name: frozenset(group.workers) for name, group in config.groups.items()},
     )
-    return gather(host, settings=settings, credentials=credentials, conditions=conditions)
+    services = gather(host, settings=settings, credentials=credentials, conditions=conditions)
+    services.make_ledger = partial(Ledger, instance.state / LEDGER, host, conditions, settings.version)
+    return services
 
 
 def create_app(hosts: Sequence[Host], *, services: Services) -> FastAPI:
@@ -88,7 +93,14 @@ def create_app(hosts: Sequence[Host], *, services: Services) -> FastAPI:
     _refuse_open_routes(pages, table)
     app.include_router(pages)
     app.add_exception_handler(HTTPException, _http_problem)
-    app.add_middleware(Gate, settings=services.settings, credentials=services.credentials, table=table, now=host.now)
+    app.add_middleware(
+        Gate,
+        settings=services.settings,
+        credentials=services.credentials,
+        table=table,
+        now=host.now,
+        audit=services.audit,
+    )
     return app
 
 

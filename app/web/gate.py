@@ -17,25 +17,39 @@ from urllib.parse import quote
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..watchers.ledger.book import Audited
 from .credentials import NOBODY, Caller, Credentials
 from .ends import Answer, abort, bounded, read_cookie, read_headers, refuse_large, set_root
 from .origin import Way, host_name, is_ours, loopback, networks, same_origin, way
-from .problems import Problem
+from .problems import Problem, printable
 from .routes import Rule, Table, allows
 from .services import Settings
 from .throttle import Throttle
 
 SAFE = frozenset({"GET", "HEAD"})
+WHAT = 200
+"""Characters of a path that the audit keeps."""
+
 UNGUARDED = frozenset({"/healthz", "/readyz"})
 
 log = logging.getLogger("quarterdeck.web")
 
 
 class Gate:
-    """Wraps the application. `now` is the host's clock."""
+    """Wraps the application. `now` is the host's clock. `audit` is told of each request that may change something.
+
+    Once when it is let in or refused for its scope, and again with the status that was answered.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, settings: Settings, credentials: Credentials, table: Table, now: Callable[[], float]
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        credentials: Credentials,
+        table: Table,
+        now: Callable[[], float],
+        audit: Callable[[Audited], None] = lambda _: None,
     ) -> None:
         self.app = app
         self.settings = settings
@@ -43,6 +57,9 @@ class Gate:
         self.table = table
         self.proxies = networks(settings.behind_proxy)
         self.throttle = Throttle(now)
+        self.now = now
+        self.audit = audit
+        self._last_request = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,6 +81,10 @@ class Gate:
             else:
                 fault = Problem(500, "internal", "this is a fault of the service; its log says more")
                 await answer.problem(fault, scope, receive)
+        finally:
+            if request := (scope.get("state") or {}).get("request"):
+                operation = scope["state"].get("operation", "")
+                self.audit(request._replace(operation=operation, status=answer.status or None))
 
     async def _admit(self, scope: Scope, answer: "Answer") -> None:
         """Raises `Problem` for a request that may not pass; else leaves who asks and what for in the scope's state."""
@@ -87,12 +108,21 @@ class Gate:
             )
         rule = self.table.find(scope["method"], path)
         caller = NOBODY if answer.store else await self._who(scope, headers, came, rule)
+        if scope["method"] not in SAFE and rule.scope in ("operate", "admin") and caller is not NOBODY:
+            scope["state"]["request"] = request = self._request(scope["method"], path, caller, came)
+            self.audit(request)
         if not allows(caller.scope, rule.scope):
             raise self._refusal(scope, rule, caller, path)
         if caller.renew:
             root = scope["root_path"]
             answer.cookie = self.credentials.cookie(caller.secret, root=root, secure=answer.secure)
         scope["state"]["caller"] = caller
+
+    def _request(self, method: str, path: str, caller: Caller, came: Way) -> Audited:
+        now = self.now()
+        self._last_request = max(self._last_request + 1, int(now * 1e6))
+        what = f"{method} {printable(path[:WHAT])}"
+        return Audited(self._last_request, now, caller.who, caller.how, came.client, what)
 
     # ------------------------------------------------------------ Host and Origin
 

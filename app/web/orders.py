@@ -56,12 +56,16 @@ def act(action: str) -> Handler:
 
 async def acknowledge(call: Call, operation: Operation) -> Response:
     """Answers when the order and what became of it are on the disk; raises `Problem` 507 when they are not."""
+    ledger = call.services.ledger
+    syncing = None if ledger is None else ledger.sync()  # beside the other, and not waited for much longer
     try:
         await call.host.durable()
     except SupervisorError as error:
         if operation.state in ("done", "pending"):
             what = f"{operation.action} {operation.worker}"
             raise not_durable(what, str(error), operation=wire.operation(operation)) from error
+    if ledger is not None and syncing is not None:
+        await ledger.synced(syncing)
     return answer(call, operation)
 
 
@@ -72,11 +76,12 @@ async def give(
     body = body or {}
     operations, cascade = call.services.operations, body.get("cascade", False)
     try:
+        await operations.recall_key(call.caller.who, key)
         known = operations.repeated(call.caller.who, key, action, name, cascade=cascade, until=until)
         if known is not None:
             return known
         refuse_outdated(call, name, body.get("if_version"))
-        return await operations.give(
+        given = await operations.give(
             action,
             name,
             by=call.caller.who,
@@ -85,6 +90,8 @@ async def give(
             reason=body.get("reason", "")[:500],
             key=key,
         )
+        call.request.state.operation = given.id
+        return given
     except Refused as refusal:
         raise refused(refusal.code, str(refusal)) from None
     except KeyReused as error:
@@ -156,10 +163,12 @@ def last_lines(call: Call, operation: Operation) -> list[wire.Json]:
 async def get_operation(call: Call) -> Response:
     """GET /api/v1/operations/{id}: its members, and under `operation` and `worker` the same as a POST answers."""
     operations, id = call.services.operations, call.request.path_params["id"]
-    if operations.get(id) is None:
-        raise Problem(404, "unknown_operation", f"there is no operation {shown(id)}; they are kept for a day")
     seconds = Params(call.request).seconds("wait", LONGEST_WAIT) or 0.0
-    told = await operations.wait(id, seconds)
+    told = await operations.recall(id)
+    if told is None:
+        raise Problem(404, "unknown_operation", f"there is no operation {shown(id)}; they are kept for a day at least")
+    if not told.settled:
+        told = await operations.wait(id, seconds)
     operation = wire.operation(told)
     snapshot = call.host.snapshot()
     entry = snapshot.workers.get(told.worker)

@@ -5,13 +5,15 @@ Made once by the composition root and handed to every part; no part reaches for 
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from supervisor_core.search import Searches
 
 from ..watchers.conditions import Conditions
+from ..watchers.ledger.book import Audited
+from ..watchers.ledger.ledger import Ledger
 from ..watchers.operations import Operations
 from ..watchers.upgrades import Upgrades
 from .credentials import Credentials
@@ -55,6 +57,8 @@ class Services:
     `farewell` is why a stream ends. `upgrades`: None in a program that has no keeper.
 
     `streams` are open now, `opened` counts all that ever were. `counting` is for histograms.
+
+    `make_ledger`: None in a program that keeps none; `ledger` is there from `begin` on.
     """
 
     settings: Settings
@@ -66,6 +70,8 @@ class Services:
     applied: asyncio.Event = field(default_factory=asyncio.Event)
     farewell: str = "the service is leaving"
     upgrades: Upgrades | None = None
+    make_ledger: Callable[[], Ledger] | None = None
+    ledger: Ledger | None = None
     templates: Path | None = None
     static: Path | None = None
     streams: int = 0
@@ -73,6 +79,18 @@ class Services:
     searches: Searches = field(default_factory=Searches)
     counting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COUNTING))
     feed: Feed = field(init=False)
+
+    def begin(self) -> None:
+        """The config is applied: opens the ledger, in whose thread that is done, and says that we are ready."""
+        if self.make_ledger is not None:
+            self.ledger = self.make_ledger()
+            self.operations.remember(self.ledger)
+        self.applied.set()
+
+    def audit(self, request: Audited) -> None:
+        """Keeps who wanted to change something."""
+        if self.ledger is not None:
+            self.ledger.take_request(request)
 
     def step_aside(self) -> None:
         """Another process takes over: who waits is told at once how far things are, and to come back."""
@@ -84,3 +102,5 @@ class Services:
         await self.operations.aclose()
         await self.feed.aclose()
         self.credentials.save()
+        if self.ledger is not None:
+            await self.ledger.aclose()

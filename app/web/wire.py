@@ -1,6 +1,8 @@
 """The only place that turns records into JSON: Status, events, operations, lines, and frames of server-sent events.
 
+Rows of the ledger are in `wire_past.py`.
 Names are those of the HTTP contract. One value becomes one line, so a frame cannot be broken by what a worker wrote.
+
 Known wart: the log position of a moment is computed from the clock, which the log store uses for its stamps, too.
 """
 
@@ -17,6 +19,7 @@ from supervisor_core.model import Exit, Status, WorkerSpec
 
 from ..times import Planned
 from ..watchers.conditions import Condition
+from ..watchers.ledger.account import why
 from ..watchers.outcome import Operation
 
 Json = dict[str, Any]
@@ -208,6 +211,7 @@ def event(entry: Entry, boot: int) -> Json:
     match entry.event:
         case Changed(status=now, causes=causes):
             told |= {"event": "changed", "worker": now.name, "state": now.state, "run": now.run, "causes": causes}
+            told["why"] = why(entry.event) or None
             told["status"] = status(entry, boot)
         case Removed(name=name):
             told |= {"event": "removed", "worker": name}

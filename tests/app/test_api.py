@@ -168,7 +168,7 @@ async def test_events_are_paged_by_cursor() -> None:
         assert {e["event"] for e in everything} == {"changed", "phase"}
         assert everything[0] | {"status": 0} == {
             "cursor": everything[0]["cursor"], "time": everything[0]["time"], "by": "config", "event": "changed",
-            "worker": "w0", "state": "blocked", "run": 0, "causes": everything[0]["causes"], "status": 0,
+            "worker": "w0", "state": "blocked", "run": 0, "causes": everything[0]["causes"], "status": 0, "why": None,
         }  # fmt: skip
         seen, after = [], f"{s.host.journal.boot}:0"
         while True:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from app.watchers import operations as module
+from app.watchers import past, settling
 from app.watchers.operations import Operations
 from supervisor_core.messages import LeaderExited, Ready, Remove, Spawned, Stop, Unhealthy
 from supervisor_core.model import Exit, RestartPolicy, RestartWhen, StopPolicy
@@ -545,7 +546,8 @@ async def test_after_a_gap_the_snapshot_is_judged_by_run_number() -> None:
 
 @virtual
 async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT", 50)
+    monkeypatch.setattr(past, "KEPT", 50)
+    monkeypatch.setattr(settling, "KEPT", 50)
     host = ScriptedHost(a_program("web"))
     operations = Operations(host)
     host.come_up("web")

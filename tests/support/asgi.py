@@ -8,11 +8,13 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
+from app.watchers.ledger.ledger import Ledger
 from app.web.credentials import Credentials, NamedToken
 from app.web.factory import Services, Settings, create_app, gather
 from app.web.sessions import hashed
@@ -70,15 +72,20 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def site(
-    *specs: WorkerSpec, host: ScriptedHost | None = None, state: Any = None, **settings: Any
+    *specs: WorkerSpec, host: ScriptedHost | None = None, state: Any = None, ledger: Any = None, **settings: Any
 ) -> AsyncIterator[Site]:
-    """An application over a scripted host, with the tokens of `TOKENS`; settings as in `Settings`."""
+    """An application over a scripted host, with the tokens of `TOKENS`; settings as in `Settings`.
+
+    `ledger` is the place of one; without it the application keeps none.
+    """
     host = host or ScriptedHost(*specs)
     named = [NamedToken(name, scope, hashed(secret(name).encode())) for name, scope in TOKENS.items()]
     root = settings.get("root_path", "")
     credentials = Credentials(state, host.now, named=named, root_path=root)
     services = gather(host, settings=Settings(instance=credentials.instance, **settings), credentials=credentials)
-    services.applied.set()
+    if ledger is not None:
+        services.make_ledger = partial(Ledger, ledger, host, services.conditions, "1")
+    services.begin()
     try:
         yield Site(host, services, create_app([host], services=services))
     finally:
