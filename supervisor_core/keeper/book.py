@@ -35,6 +35,10 @@ Facts = dict[str, Any]
 Key = tuple[str, int]
 
 
+class NotYet(OSError):
+    """A record cannot be written because one before it could not, for a reason that was raised then."""
+
+
 class Stopping(NamedTuple):
     """A stop under way: its steps as `Child.stop` takes them from the one on that was sent last, and when that was.
 
@@ -183,7 +187,7 @@ class Book:
             self._limit = max(SMALL, TIMES * self._records.size)
 
     def _not_written(self) -> OSError:
-        return OSError(errno.EIO, "what came before could not be written yet", self._records.path)
+        return NotYet(errno.EIO, "what came before could not be written yet", self._records.path)
 
     def _write_all(self) -> None:
         self._records.rewrite(self._all())

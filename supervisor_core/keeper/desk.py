@@ -14,7 +14,7 @@ from typing import Any
 from ..children import procfs
 from ..children.pump import Pump
 from ..failing import point
-from .book import Book
+from .book import Book, NotYet
 from .kept import KeptRun, Key
 from .listeners import Listeners
 from .logdesk import LogDesk, Taker
@@ -249,7 +249,10 @@ class Desk:
         return self._tell(message, fds)
 
     def _troubled(self, error: OSError) -> None:
+        """Says why nothing can be written down, once for each reason."""
         self._owing()
+        if self._trouble and isinstance(error, NotYet):  # the reason was told
+            return
         sentence = f"the state folder cannot be written ({error.strerror}); until it can, a crash may lose what changes"
         trouble = {"t": "trouble", "about": sentence, "errno": error.errno or 0}
         if trouble != self._trouble:
@@ -261,9 +264,7 @@ class Desk:
         try:
             yield
         except OSError as error:
-            self._owing()
-            if not self._trouble:  # a later one is told that an earlier one could not be written
-                self._troubled(error)
+            self._troubled(error)
 
 
 def key_of(text: str) -> Key:
