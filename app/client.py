@@ -166,6 +166,15 @@ class Client:
     def last_upgrade(self) -> Json:
         return self._ask("GET", "/api/v1/upgrade")
 
+    def plan(self) -> Json:
+        """`{"plan"}`: what `apply` would change."""
+        return self._ask("POST", "/api/v1/config/plan", body={})
+
+    def apply(self, *, wait: float) -> Json:
+        """`{"plan", "operations"}`, after at most `wait` seconds for what begins."""
+        params = {"wait": f"{wait:g}"} if wait else {}
+        return self._ask("POST", "/api/v1/config/apply", params=params, body={}, wait=wait)
+
     def shut_down(self) -> Json:
         return self._ask("POST", "/api/v1/shutdown", body={})
 

@@ -24,6 +24,7 @@ from supervisor_core.keeper.logs import KeptLogs
 from supervisor_core.keeper.orders import Keepers
 from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import LogSink
+from supervisor_core.model import WorkerSpec
 
 from . import ruling
 from .keepers import orders_of
@@ -64,6 +65,10 @@ class Ground(Protocol):
 
     def listen(self, listening: Sequence[Listening]) -> None:
         """These sockets, and no others, are to outlive this process, where anything does."""
+        ...
+
+    def rule(self, config: Config, specs: Sequence[WorkerSpec]) -> None:
+        """From now on this config holds, and these are all workers."""
         ...
 
     def on_trouble(self, hear: Hear) -> None:
@@ -124,6 +129,10 @@ class InProcess:
 
     def came(self) -> None:
         pass
+
+    def rule(self, config: Config, specs: Sequence[WorkerSpec]) -> None:
+        own = {spec.name: spec.logs for spec in specs}
+        self.store.configure(policy=config.logs.each, max_total=config.logs.max_total, own=own)
 
     def listen(self, listening: Sequence[Listening]) -> None:
         pass
@@ -190,16 +199,25 @@ class Kept:
         return left
 
     async def connect(self, config: Config) -> None:
-        self._sources = config.sources
-        own = {spec.name: spec.logs for spec in config.workers}
-        await self.spawner.connect(tell_policies(config.logs.max_total, config.logs.each, own))
-        policies = {spec.name: spec.logs for spec in config.workers}
-        self.store.maintain(lambda worker: policies.get(worker, config.logs.each), self._swap)
+        self._take_over(config, config.workers)
+        await self.spawner.connect(self._policies)
+        self.store.maintain(lambda worker: self._own.get(worker, self._config.logs.each), self._swap)
+
+    def rule(self, config: Config, specs: Sequence[WorkerSpec]) -> None:
+        before = self._policies
+        self._take_over(config, specs)
+        if self._policies != before:
+            self.spawner.set_logs(self._policies)
+        self.spawner.keep(ruling.KEEPSAKE, config.sources.told())
+
+    def _take_over(self, config: Config, specs: Sequence[WorkerSpec]) -> None:
+        self._config, self._own = config, {spec.name: spec.logs for spec in specs}
+        self._policies = tell_policies(config.logs.max_total, config.logs.each, self._own)
 
     def came(self) -> None:
         self.spawner.came()
         self.spawner.keep("came", self._now())
-        self.spawner.keep(ruling.KEEPSAKE, self._sources.told())
+        self.spawner.keep(ruling.KEEPSAKE, self._config.sources.told())
 
     def listen(self, listening: Sequence[Listening]) -> None:
         self.spawner.legacy.listen(listening)

@@ -127,7 +127,6 @@ class _Service:
         ground: Ground,
     ) -> None:
         self.options = options
-        self.config = config
         self.specs = chosen(config.workers, options.names)
         self.instance = instance
         self.entries = entries
@@ -136,6 +135,7 @@ class _Service:
         self.ground = ground
         self.supervisor = Supervisor(stay=True, spawner=ground.spawner, logs=ground.store, clock=clock)
         self.host = LocalHost(config.service.name or socket.gethostname(), self.supervisor, ground.store)
+        self.declarations = lifecycle.declarations(options, config, self.host, self.supervisor)
         self.upgrades = Upgrades(ground, os.getpid(), clock.now, ground.last_upgrade())
         self._signals = 0
         self._patience: asyncio.TimerHandle | None = None
@@ -192,15 +192,15 @@ class _Service:
         from .web.factory import create_app, make_services
         from .web.peer import PeerProtocol
 
-        services = make_services(self.host, self.config, self.instance, self.options, self.conditions)
+        services = make_services(self.host, self.declarations.config, self.instance, self.options, self.conditions)
         services.upgrades = self.upgrades
         return services, Server(create_app([self.host], services=services), protocol=PeerProtocol)
 
     def _watch(self, services: "Services", server: "Server") -> None:
         """Starts what follows the journal, the logs or the state folder beside the web, and who gives orders."""
-        driving = lifecycle.schedules(self.host, self.supervisor, self.instance, services)
+        edits = Edits(self.declarations.config.sources)
+        driving = lifecycle.begin(self.declarations, self.ground, edits, services, self.instance, self.supervisor)
         self._tasks.append(asyncio.create_task(driving, name="schedules"))
-        edits = Edits(self.config.sources)
         self._places = Places(
             self.instance.state, self.entries.doors, self.conditions, functools.partial(self._open_again, server), edits
         )
@@ -229,7 +229,7 @@ class _Service:
             say("no-auth everybody on this machine may see, stop and restart the workers")
         elif address:
             say(f"sign in {services.credentials.login_link(address)}  (once)")
-        for note in self.config.notes:
+        for note in self.declarations.config.notes:
             say(f"note    {note}")
         say(f"config  {self.options.config_path}")
 
@@ -258,7 +258,7 @@ class _Service:
         self.ground.leaving()
         if self._patience is None:
             self._patience = asyncio.get_running_loop().call_later(
-                self.config.service.shutdown_timeout, self._shut_down_now, "shutdown_timeout"
+                self.declarations.config.service.shutdown_timeout, self._shut_down_now, "shutdown_timeout"
             )
 
     def _shut_down_now(self, by: str) -> None:

@@ -160,7 +160,7 @@ class WorkerSpec:
     groups: tuple[str, ...] = ()
     description: str = ""
     origin: str = "config"
-    source: str = ""
+    source: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

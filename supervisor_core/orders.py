@@ -254,11 +254,12 @@ def plan_of(statuses: Mapping[str, Status], memories: Mapping[str, Memory], spec
     declared = {name: memories[name].pending or status.spec for name, status in statuses.items()}
     running = {name: status.spec for name, status in statuses.items() if status.live and wanted(status)}
     removing = {name for name, status in statuses.items() if status.removing}
-    return plan(declared, specs, running=running, removing=removing)
+    ended = {name for name, status in statuses.items() if status.wanted and status.state in (State.DONE, State.FAILED)}
+    return plan(declared, specs, running=running, removing=removing, ended=ended)
 
 
 def apply(turn: Turn, order: Apply) -> str:
-    """Carries out the plan that a dry run shows. A failed or ended worker whose spec changed starts afresh."""
+    """Carries out the plan that a dry run shows."""
     if turn.leaving:
         raise Refused("cannot apply the config: the supervisor is shutting down", "shutting_down")
     specs = {spec.name: spec for spec in order.specs}
@@ -276,6 +277,6 @@ def apply(turn: Turn, order: Apply) -> str:
         change_spec(turn, specs[name], order.by)
         if change.restarts:
             want(turn, name, order.by, Cause.RESTART)
-        elif turn.statuses[name].state in (State.DONE, State.FAILED) and turn.statuses[name].wanted:
+        elif change.starts:
             want(turn, name, order.by)
     return order.operation

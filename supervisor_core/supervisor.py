@@ -39,6 +39,7 @@ from .messages import (
 from .model import REST, Exit, Phase, State, Status, WorkerSpec
 from .narrator import Logger, Narrator, words_of
 from .nursery import Nursery
+from .plan import Plan
 from .recollection import Recollection
 from .runs import Run, report_of
 from .worker import Work, Worker
@@ -46,8 +47,7 @@ from .worker import Work, Worker
 if TYPE_CHECKING:
     from .children import Spawner
 
-KEPT_ERRORS = 1000
-"""A service that runs for years keeps the last ones."""
+KEPT_ERRORS = 1000  # a service that runs for years keeps the last ones
 
 
 class Supervisor:
@@ -86,8 +86,6 @@ class Supervisor:
         self._began = False
         self._over = Flag()
 
-    # ------------------------------------------------------------ what one may ask
-
     @property
     def logger(self) -> Logger:
         return self.narrator.logger
@@ -120,13 +118,17 @@ class Supervisor:
     def status(self, name: str) -> Status | None:
         return self._machine.statuses.get(name)
 
+    def plan(self, specs: Iterable[WorkerSpec]) -> Plan:
+        """What `Apply(specs)` would do now."""
+        with self.lock:
+            return self._machine.plan(specs)
+
     # ------------------------------------------------------------ what one may order
 
     def tell(self, order: Order) -> Receipt:
         """Gives an order. Raises `Refused` with the reason; then nothing changed."""
         with self.lock:
-            outcome = self._decide(order)
-            return Receipt(outcome.operation, self.journal.cursor.seq)
+            return Receipt(self._decide(order).operation, self.journal.cursor.seq)
 
     def report(self, report: Report) -> None:
         """Takes a fact about a run; one about a run that is not the live one is dropped."""
@@ -136,8 +138,7 @@ class Supervisor:
     def supervise(self, worker: Worker) -> Worker:
         """Adds a worker, before or while running. Raises ValueError for a name in use and for a circle."""
         with self.lock:
-            known = self._machine.statuses.get(worker.name)
-            if known is not None and known.state not in REST:
+            if self._machine.in_use(worker.name):
                 raise ValueError(f"worker already exists: {worker.name}")
             if worker._supervisor not in (None, self):
                 raise ValueError(f"{worker.name}: belongs to another supervisor")

@@ -46,6 +46,7 @@ ALLOWED = {
     ("supervisor_core/failing.py", "getattr by name"): "a test names an error as errno does",
     ("supervisor_core/plan.py", "getattr by name"): "compares two records field by field",
     ("supervisor_core/model.py", "getattr by name"): "prints those flags of a status that are set",
+    ("supervisor_core/wording.py", "getattr by name"): "compares two records field by field",
     ("supervisor_core/turn.py", "getattr by name"): "compares two records field by field",
 }
 

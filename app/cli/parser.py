@@ -114,6 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         logs.add_argument("--download", action="store_true", help="all bytes of one stream, as they were written")
         logs.add_argument("--raw", action="store_true", help="control characters as they are, also on a terminal")
 
+    plan = add("plan", "config", "show what the config file would change in the running service")
+    plan.add_argument("--exit-code", action="store_true", help="leave with 3 when something would change")
+    apply = add("apply", "config", "make the config file rule; only what changed is restarted", "update")
+    _add_waiting(apply)
+
     check = add("check", "reading", "read a config file and print every problem, without a service")
     check.add_argument("file", nargs="?", help="a config file, or one that it includes")
 

@@ -15,7 +15,7 @@ from supervisor_core.config import Sources
 CHANGED = "config-changed"
 """The name of the condition."""
 
-REMEDY = "what runs is from before; to use what the files say now, start the service again"
+REMEDY = "what runs is from before; see what would change with: quarterdeck plan, and do it with: quarterdeck apply"
 
 FEW = 3
 """Files that are named."""
@@ -26,15 +26,20 @@ class Edits:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._marks: object = None
+        self._seen: object = None
         self._told: dict[str, str] = {}
+
+    def rule(self, sources: Sources) -> None:
+        """What rules now was read from these; may be called by another thread than the one that looks."""
+        self._sources = sources
 
     def look(self) -> dict[str, str]:
         """Gives a sentence by condition, or nothing; reads the files only when one of them looks different."""
-        marks = self._sources.marks()
-        if marks != self._marks:
-            self._marks = marks
-            changed = self._sources.changed()
+        sources = self._sources
+        seen = sources, sources.marks()
+        if seen != self._seen:
+            self._seen = seen
+            changed = sources.changed()
             self._told = {CHANGED: sentence(changed)} if changed else {}
         return self._told
 

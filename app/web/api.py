@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from supervisor_core.model import Phase
 
-from . import wire
+from . import config, wire
 from .contract import docs_page, openapi
 from .download import BINARY, download
 from .histogram import histogram
@@ -21,13 +21,11 @@ from .select import filtered, find, status_of
 from .stream import conditions_of, events_stream
 from .upgrade import get_upgrade, upgrade
 
-JSON = "application/json"
-
 # ---------------------------------------------------------------- health, and who asks
 
 
 async def healthz(_: Call) -> Response:
-    return Response(b'{"status":"ok"}', media_type=JSON)
+    return Response(b'{"status":"ok"}', media_type=wire.JSON)
 
 
 async def readyz(call: Call) -> Response:
@@ -36,13 +34,13 @@ async def readyz(call: Call) -> Response:
     if call.services.applied.is_set() and not leaving:
         names = [held.name for held in call.services.conditions]
         told = {"status": "degraded", "conditions": names} if names else {"status": "ready"}
-        return Response(wire.dump(told), media_type=JSON)
+        return Response(wire.dump(told), media_type=wire.JSON)
     status = "leaving" if leaving else "starting"
-    return Response(wire.dump({"status": status}), 503, {"Retry-After": "1"}, media_type=JSON)
+    return Response(wire.dump({"status": status}), 503, {"Retry-After": "1"}, media_type=wire.JSON)
 
 
 async def list_conditions(call: Call) -> Response:
-    return Response(wire.dump({"conditions": conditions_of(call.services)}), media_type=JSON)
+    return Response(wire.dump({"conditions": conditions_of(call.services)}), media_type=wire.JSON)
 
 
 async def whoami(call: Call) -> Response:
@@ -56,7 +54,7 @@ async def whoami(call: Call) -> Response:
         "version": settings.version,
         "time": wire.when(call.host.now()),
     }
-    return Response(wire.dump(told), media_type=JSON)
+    return Response(wire.dump(told), media_type=wire.JSON)
 
 
 async def make_login_link(call: Call) -> Response:
@@ -66,7 +64,7 @@ async def make_login_link(call: Call) -> Response:
     path = f"{call.root}/login?code={code}"
     base = settings.public_url.removesuffix(settings.root_path) or credentials.address
     told = {"code": code, "path": path, "url": base + path if base else None, "expires": wire.when(end)}
-    return Response(wire.dump(told), 201, media_type=JSON)
+    return Response(wire.dump(told), 201, media_type=wire.JSON)
 
 
 # ---------------------------------------------------------------- workers
@@ -92,15 +90,15 @@ async def list_workers(call: Call) -> Response:
         return Response(status_code=304, headers={"ETag": tag})
     head = wire.dump({"host": call.host.name, "cursor": str(snapshot.cursor), "phase": snapshot.phase})
     body = head[:-1] + b',"workers":' + found + b"}"
-    return Response(body, headers={"ETag": tag}, media_type=JSON)
+    return Response(body, headers={"ETag": tag}, media_type=wire.JSON)
 
 
 async def get_worker(call: Call) -> Response:
     snapshot = call.host.snapshot()
     entry = find(snapshot, call.request.path_params["name"])
     told = call.services.rows.status(entry, snapshot.cursor.boot)
-    told["spec"] = wire.spec(status_of(entry).spec)
-    return Response(wire.dump(told), media_type=JSON)
+    told["spec"] = wire.spec(spec := status_of(entry).spec) | {"source": call.services.source_of(spec)}
+    return Response(wire.dump(told), media_type=wire.JSON)
 
 
 # ---------------------------------------------------------------- the table
@@ -154,7 +152,7 @@ def order(path: str, action: str, summary: str) -> Route:
 
 
 async def get_openapi(call: Call) -> Response:
-    return Response(openapi(ROUTES, call.root, call.services.settings.version), media_type=JSON)
+    return Response(openapi(ROUTES, call.root, call.services.settings.version), media_type=wire.JSON)
 
 
 async def get_docs(call: Call) -> Response:
@@ -230,6 +228,16 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", f"{ONE}/logs/download", "read", handler=download, summary="The bytes of a stream; one HTTP range",
         query=(Query("stream", "out (default), err or log"),), answers=(200, 206, 400, 404, 416, 503), media=BINARY,
+    ),
+    Route(
+        "POST", "/api/v1/config/plan", "admin", handler=config.plan, body="{}",
+        summary="What the config files would change now", answers=(200, 400, 409, 413, 415, 422),
+    ),
+    Route(
+        "POST", "/api/v1/config/apply", "admin", handler=config.apply, body="{plan: string, reason: string}",
+        summary="Makes the config files rule; only what changed is restarted",
+        query=(Query("wait", "seconds to wait for what begins; none without it", "number"),),
+        answers=(200, 400, 409, 413, 415, 422, 503, 507),
     ),
     Route(
         "POST", "/api/v1/login-links", "admin", handler=make_login_link, summary="A one-time sign-in link",

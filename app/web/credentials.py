@@ -83,7 +83,7 @@ class Credentials:
         root_path: str = "",
     ) -> None:
         self._now = now
-        self._named = {token.sha256: token for token in named}
+        self.name(named)
         self._root_path = root_path
         self._links: dict[str, float] = {}
         self._address = ""
@@ -93,6 +93,10 @@ class Credentials:
         self._sessions = Sessions(None if state is None else state / SESSIONS_FILE, now)
 
     # ------------------------------------------------------------ tokens
+
+    def name(self, named: Sequence[NamedToken]) -> None:
+        """From now on these are the named tokens."""
+        self._named = {token.sha256: token for token in named}
 
     def token(self, presented: bytes) -> Caller | None:
         """Who has this token; None when nobody, or no longer."""

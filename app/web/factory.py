@@ -7,6 +7,7 @@ Known wart: FastAPI's own OpenAPI is switched off, since the contract is printed
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from ..settings import Instance, UpOptions
 
-__all__ = ["Services", "Settings", "create_app", "gather", "make_services"]
+__all__ = ["Services", "Settings", "create_app", "gather", "make_services", "take_config"]
 
 
 def gather(
@@ -63,8 +64,7 @@ def make_services(
     service = config.service
     public_url = (service.public_url or "").rstrip("/")
     root_path = urlsplit(public_url).path
-    named = [NamedToken.of(token.name, token.scope, token.sha256, token.expires) for token in config.tokens]
-    credentials = Credentials(instance.state, host.now, named=named, root_path=root_path)
+    credentials = Credentials(instance.state, host.now, named=named_tokens(config), root_path=root_path)
     settings = Settings(
         instance=credentials.instance,
         version=version(),
@@ -75,11 +75,25 @@ def make_services(
         no_auth=options.no_auth,
         socket_group=service.socket_group or "",
         color=service.color or "",
-        groups={name: frozenset(group.workers) for name, group in config.groups.items()},
+        groups=groups_of(config),
     )
     services = gather(host, settings=settings, credentials=credentials, conditions=conditions)
     services.make_ledger = partial(Ledger, instance.state / LEDGER, host, conditions, settings.version)
     return services
+
+
+def named_tokens(config: "Config") -> list[NamedToken]:
+    return [NamedToken.of(token.name, token.scope, token.sha256, token.expires) for token in config.tokens]
+
+
+def groups_of(config: "Config") -> dict[str, frozenset[str]]:
+    return {name: frozenset(group.workers) for name, group in config.groups.items()}
+
+
+def take_config(services: Services, config: "Config") -> None:
+    """What can be taken of another config while the service goes on."""
+    services.settings = replace(services.settings, groups=groups_of(config))
+    services.credentials.name(named_tokens(config))
 
 
 def create_app(hosts: Sequence[Host], *, services: Services) -> FastAPI:

@@ -128,7 +128,7 @@ class Pages:
             "last": exit_words(status["last_exit"]),
             "lines": await asyncio.to_thread(self._lines, name),
             "command": command,
-            "source": known.spec.source.rpartition("/")[2],
+            "source": self.services.source_of(known.spec),
             "requires": [self._other(snapshot, r.name, now, f"must be {r.condition}") for r in known.spec.requires],
             "dependents": [self._other(snapshot, other, now, "") for other in known.dependents],
             "links": [pair for pair in known.spec.links.items() if re.match(r"(?i)https?://|/(?!/)", pair[1])],

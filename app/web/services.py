@@ -8,7 +8,9 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from supervisor_core.model import WorkerSpec
 from supervisor_core.search import Searches
 
 from ..watchers.conditions import Conditions
@@ -19,6 +21,9 @@ from ..watchers.upgrades import Upgrades
 from .credentials import Credentials
 from .feed import Feed
 from .wire import Rows
+
+if TYPE_CHECKING:
+    from ..drivers.declarations import Declarations
 
 COUNTING = 2
 """Each takes a thread and up to a second of it; others wait for their turn."""
@@ -54,7 +59,8 @@ class Services:
 
     `conditions` are what is wrong with the service itself while its workers run on.
 
-    `farewell` is why a stream ends. `upgrades`: None in a program that has no keeper.
+    `farewell` is why a stream ends. `upgrades`: None in a program that has no keeper, `declarations` in one without a
+    config.
 
     `streams` are open now, `opened` counts all that ever were. `counting` is for histograms.
 
@@ -72,6 +78,7 @@ class Services:
     upgrades: Upgrades | None = None
     make_ledger: Callable[[], Ledger] | None = None
     ledger: Ledger | None = None
+    declarations: "Declarations | None" = None
     templates: Path | None = None
     static: Path | None = None
     streams: int = 0
@@ -91,6 +98,11 @@ class Services:
         """Keeps who wanted to change something."""
         if self.ledger is not None:
             self.ledger.take_request(request)
+
+    def source_of(self, spec: WorkerSpec) -> str:
+        """Where a worker is written, as FILE:LINE without the folder."""
+        source = spec.source if self.declarations is None else self.declarations.source_of(spec)
+        return source.rpartition("/")[2]
 
     def step_aside(self) -> None:
         """Another process takes over: who waits is told at once how far things are, and to come back."""

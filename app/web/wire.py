@@ -23,6 +23,7 @@ from ..watchers.ledger.account import why
 from ..watchers.outcome import Operation
 
 Json = dict[str, Any]
+JSON = "application/json"
 
 dump = orjson.dumps
 

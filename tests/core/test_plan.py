@@ -4,7 +4,17 @@ from dataclasses import replace
 
 from supervisor_core.machine import Machine
 from supervisor_core.messages import Add, Apply, Begin, Exited, Ready
-from supervisor_core.model import Exit, Program, Requirement, State, StopPolicy, WorkerSpec
+from supervisor_core.model import (
+    Exit,
+    LogPolicy,
+    Program,
+    Requirement,
+    RestartPolicy,
+    Schedule,
+    State,
+    StopPolicy,
+    WorkerSpec,
+)
 from supervisor_core.plan import Change, Plan, plan, while_running
 
 OLD = WorkerSpec("web", program=Program(("/bin/old",)), labels={"tier": "1"})
@@ -29,6 +39,57 @@ def test_a_run_is_ended_only_for_what_it_is_made_of():
     planned = plan({"web": OLD}, [NEW_STOP], running={"web": OLD})
     assert planned == Plan(changed=(Change("web", ("stop", "labels"), False, ("stop",)),))
     assert planned.restarted == ()
+
+
+def test_a_change_is_told_in_the_words_of_the_file_and_no_value_is():
+    old = replace(
+        OLD,
+        program=Program(("/bin/old",), environment={"A": "1", "B": "2"}, secrets={"S": "/a"}),
+        restart=RestartPolicy(max_restarts=3),
+    )
+    new = replace(
+        old,
+        program=Program(
+            ("/bin/new",), environment={"A": "secret", "C": "3"}, secrets={"S": "/b"}, redirect_stderr=True
+        ),
+        restart=RestartPolicy(max_restarts=4, backoff_max=9.0),
+        stop=StopPolicy((("TERM", 3.0),)),
+        logs=LogPolicy(keep=1.0),
+        labels={"tier": "1", "new": "x"},
+        schedule=Schedule(every=60.0),
+        source="elsewhere",
+    )
+    (change,) = plan({"web": old}, [new]).changed
+    assert [word for key in change.keys for word in change.words[key]] == [
+        "backoff.max", "max_restarts", "stop_timeout", "command", "environment.A", "environment.B", "environment.C",
+        "logs.redirect_stderr", "environment.S", "logs.keep", "schedule", "labels.new",
+    ]  # fmt: skip
+    assert "secret" not in repr(change.words)
+    (change,) = plan(
+        {"web": new}, [replace(new, schedule=Schedule(every=61.0), stop=StopPolicy((("INT", 3.0),)))]
+    ).changed
+    assert change.words == {"stop": ("stop_signal",), "schedule": ("schedule.every",)}
+
+
+def test_one_that_was_only_moved_is_the_same():
+    moved = replace(OLD, source="quarterdeck.toml:9")
+    assert plan({"web": OLD}, [moved]) == Plan()
+    assert plan({"web": OLD}, [moved]).same == ("web",)
+
+
+def test_what_has_ended_begins_afresh_for_another_program_and_not_for_a_label():
+    labelled = replace(OLD, labels={"tier": "9"})
+    assert plan({"web": OLD}, [NEW_PROGRAM], ended={"web"}).changed[0].starts
+    assert not plan({"web": OLD}, [labelled], ended={"web"}).changed[0].starts
+
+
+def test_a_schedule_waits_for_its_next_time():
+    """A nightly job is neither run by day nor cut off, because somebody edited it."""
+    planned = replace(NEW_PROGRAM, schedule=Schedule("0 3 * * *"))
+    (change,) = plan({"web": OLD}, [planned], ended={"web"}).changed
+    assert (change.restarts, change.starts) == (False, False)
+    (change,) = plan({"web": OLD}, [planned], running={"web": OLD}).changed
+    assert (change.restarts, change.waits) == (False, ("program",))
 
 
 def test_a_change_taken_back_before_the_next_run_restarts_nothing():

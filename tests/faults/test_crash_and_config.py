@@ -104,7 +104,7 @@ def test_who_comes_after_a_crash_goes_on_with_the_config_that_ruled(files, hows)
             assert {name: identity(pid) for name, (_, _, pid) in told(service).items() if pid} == pids
             text = until(lambda: conditions(service).get("config-changed"))
             assert SPOILT[how] in text, (how, text)
-            assert "start the service again" in text
+            assert "quarterdeck apply" in text
             for path, content in kept.items():
                 path.write_text(content)
                 path.chmod(0o600)
