@@ -1,9 +1,10 @@
-"""Every worker's output on the terminal, as `name | line`.
+"""What is said on the terminal: every worker's output, as `name | line`, and lines of our own.
 
 A terminal that goes away ends the echo and nothing else. Control characters of workers, other than colours, do not
 reach the terminal.
 """
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import TextIO
@@ -15,6 +16,12 @@ HUES = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 
 _SGR = re.compile(r"(\x1b\[[0-9;]*m)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def say(text: str) -> None:
+    """Prints one line of ours; a terminal that is gone stops nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"quarterdeck: {text}", flush=True)
 
 
 def harmless(text: str, *, colour: bool) -> str:

@@ -9,7 +9,11 @@ from typing import Protocol
 from supervisor_core.journal import Cursor, Entry, Gap, Snapshot
 from supervisor_core.logs import LogStore
 from supervisor_core.messages import Order, Receipt
+from supervisor_core.probes import Finding
 from supervisor_core.supervisor import Supervisor
+
+Probed = tuple[tuple[Finding, ...], tuple[str, float] | None]
+"""The last findings, and the last STATUS= with its time."""
 
 
 class Host(Protocol):
@@ -33,6 +37,10 @@ class Host(Protocol):
 
     def entries(self, after: int, limit: int) -> list[Entry] | Gap:
         """What is still held of the history, strictly after a number; a `Gap` when its beginning is gone."""
+        ...
+
+    def probed(self, worker: str, run: int) -> Probed:
+        """What the probes of that run found last, and what it said of itself."""
         ...
 
     async def tell(self, order: Order) -> Receipt:
@@ -63,6 +71,10 @@ class LocalHost:
 
     def entries(self, after: int, limit: int) -> list[Entry] | Gap:
         return self._supervisor.journal.entries(after, limit)
+
+    def probed(self, worker: str, run: int) -> Probed:
+        findings = self._supervisor.aside.findings
+        return findings.of(worker, run), findings.said(worker, run)
 
     async def tell(self, order: Order) -> Receipt:
         return self._supervisor.tell(order)

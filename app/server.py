@@ -8,7 +8,6 @@ is asked first. Known wart: the web is imported in a thread, so that its errors 
 """
 
 import asyncio
-import contextlib
 import functools
 import logging
 import os
@@ -28,7 +27,7 @@ from supervisor_core.model import REST, State, Status, verdict
 from supervisor_core.supervisor import Supervisor
 
 from . import lifecycle
-from .echo import echo
+from .echo import echo, say
 from .entries import Entries, listening, url_of
 from .grounds import Ground, InProcess, Kept
 from .host import LocalHost
@@ -107,12 +106,6 @@ async def _kept(
     return status
 
 
-def say(text: str) -> None:
-    """Prints one line of ours; a terminal that is gone stops nothing."""
-    with contextlib.suppress(OSError, ValueError):
-        print(f"quarterdeck: {text}", flush=True)
-
-
 class _Service:
     """One life of the service, from the first worker to the last byte."""
 
@@ -134,6 +127,7 @@ class _Service:
         self.conditions = conditions
         self.ground = ground
         self.supervisor = Supervisor(stay=True, spawner=ground.spawner, logs=ground.store, clock=clock)
+        self.supervisor.aside.folder = str(instance.state / "notify")
         self.host = LocalHost(config.service.name or socket.gethostname(), self.supervisor, ground.store)
         self.declarations = lifecycle.declarations(options, config, self.host, self.supervisor)
         self.upgrades = Upgrades(ground, os.getpid(), clock.now, ground.last_upgrade())
@@ -297,4 +291,5 @@ class _Service:
         for task in self._tasks:  # 4. what follows the journal or the logs
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.supervisor.aside.aclose()
         await services.aclose()

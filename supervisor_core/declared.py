@@ -1,4 +1,4 @@
-"""What the config file says of a worker that means nothing to the machine: program, logs, schedule.
+"""What the config file says of a worker that means nothing to the machine: program, probes, hooks, logs, schedule.
 
 Frozen dataclasses only. They are parts of `model.WorkerSpec`, because that is what is compared, stored, sent and shown;
 everybody gets them from `model`.
@@ -51,6 +51,7 @@ class Program:
     `secrets` are variables whose value is in a file, as name to path; it is read at each start, so that a new value
     needs no reload, and is kept nowhere. `user` and `group` are names or numbers, looked up at each start. `limits`
     are sizes in bytes, `cpu` in cores, -1 for no limit. `hosted`: `argv` runs a function of the user's (`hosted.py`).
+    `notify`: it is given a NOTIFY_SOCKET; with `watchdog` it has to say there that it lives, each so many seconds.
     """
 
     argv: tuple[str, ...]
@@ -69,6 +70,8 @@ class Program:
     limits: Mapping[str, float] = field(default_factory=dict)
     tty: bool = False
     hosted: bool = False
+    notify: bool = False
+    watchdog: float = 0.0
 
 
 class Overlap(StrEnum):
@@ -98,3 +101,43 @@ class Schedule:
     every: float = 0.0
     overlap: Overlap = Overlap.SKIP
     missed: Missed = Missed.RUN_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How it is seen whether a run is ready, or alive. Times in seconds.
+
+    `kind` is http, tcp, exec, log or notify; `target` is its address, HOST:PORT or unix:PATH, command in words, or
+    pattern. It is looked at each `period` (until the first success each `first_period`), from `initial_delay` on; a
+    look may take `timeout`. So many good (bad) looks in a row as a threshold says make it count. `headers` and the good
+    answers `status` (None: 200 to 399) are for http. Where nothing can be looked at (log, notify), alive means that
+    something was heard in each period.
+    """
+
+    kind: str
+    target: str = ""
+    argv: tuple[str, ...] = ()
+    initial_delay: float = 0.0
+    period: float = 10.0
+    first_period: float = 10.0
+    timeout: float = 1.0
+    success_threshold: int = 1
+    failure_threshold: int = 3
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: frozenset[int] | None = None
+
+    def __str__(self) -> str:
+        """In words, for people: "http http://127.0.0.1:8000/", "log /listening/"."""
+        target = f"/{self.target}/" if self.kind == "log" else self.target
+        return f"{self.kind} {target}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Commands of a worker at points of each run, each as argv, empty for none; `timeout` in seconds is for each."""
+
+    before_start: tuple[str, ...] = ()
+    after_ready: tuple[str, ...] = ()
+    stop_command: tuple[str, ...] = ()
+    after_stop: tuple[str, ...] = ()
+    timeout: float = 30.0

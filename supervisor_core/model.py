@@ -10,9 +10,11 @@ from enum import StrEnum
 
 from .declared import MIB as MIB
 from .declared import Free as Free
+from .declared import Hooks as Hooks
 from .declared import LogPolicy as LogPolicy
 from .declared import Missed as Missed
 from .declared import Overlap as Overlap
+from .declared import Probe as Probe
 from .declared import Program as Program
 from .declared import Schedule as Schedule
 
@@ -121,16 +123,18 @@ class StopPolicy:
     """How a run is ended: signals in order, each with the seconds it is given; then KILL to the whole tree.
 
     `kill_timeout` is the time after which a killed run counts as stuck (at the second time).
+    `after` are the seconds that are given to what tidies up when nothing of it is left.
     A coroutine has no signals: the first step asks it to leave, the last one cancels it.
     """
 
     steps: tuple[tuple[str, float], ...] = (("TERM", 10.0),)
     kill_timeout: float = 2.0
+    after: float = 0.0
 
     @property
     def timeout(self) -> float:
         """Seconds from the request to the kill."""
-        return sum(seconds for _, seconds in self.steps)
+        return sum(seconds for _, seconds in self.steps) + self.after
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,8 @@ class WorkerSpec:
 
     `ready_probe`: the work says by itself when it is ready, so mere survival never counts as ready.
     `one_shot`: an order to start it is answered when it is done, not when it is ready.
+    `ready` and `alive` are how the shell sees that it is, `hooks` what it runs beside it; the machine reads none.
+    `patterns` are the regular expressions that dependents wait for in its output.
     `groups` are the `[group.NAME]`s that it is in. `source` is where it was written, as `file:line`.
     """
 
@@ -153,6 +159,10 @@ class WorkerSpec:
     daemon: bool = False
     one_shot: bool = False
     program: Program | None = None
+    ready: Probe | None = None
+    alive: Probe | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    patterns: tuple[str, ...] = ()
     logs: LogPolicy = field(default_factory=LogPolicy)
     schedule: Schedule | None = None
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from .beside import LEFT, Beside, ended
 from .children import Child, Ended, LaunchRequest, Spawner, make_tag
 from .environment import environment_of
 from .errors import NothingToAttachTo, SupervisorError
@@ -30,8 +31,12 @@ def signal_number(name: str) -> int:
 
 
 def steps_of(spec: WorkerSpec) -> tuple[tuple[int, float], ...]:
-    """How a run of it is ended: signal numbers, each with the seconds that it is given."""
-    return tuple((signal_number(name), seconds) for name, seconds in spec.stop.steps)
+    """How a run of it is ended: signal numbers, each with the seconds that it is given.
+
+    With time for what comes after its end, it is killed before that.
+    """
+    steps = tuple((signal_number(name), seconds) for name, seconds in spec.stop.steps)
+    return (*steps, (int(signal.SIGKILL), spec.stop.after)) if spec.stop.after else steps
 
 
 Work = Callable[[Process], Awaitable[Ended]]
@@ -43,25 +48,32 @@ def program(spec: WorkerSpec, spawner: Spawner) -> Work:
     async def work(p: Process) -> Ended:
         assert spec.program is not None, f"{spec.name} has no program"
         tag = make_tag(spawner.instance, spec.name, p.run)
-        child = await spawner.spawn(
-            LaunchRequest(
-                worker=spec.name,
-                run=p.run,
-                argv=spec.program.argv,
-                environment=environment_of(spec, p.run, tag),
-                directory=spec.program.directory,
-                merge_stderr=spec.program.redirect_stderr,
-                user=spec.program.user,
-                group=spec.program.group,
-                umask=spec.program.umask,
-                nice=spec.program.nice,
-                limits=spec.program.limits,
-                tty=spec.program.tty,
-                daemon=spec.daemon,
-                stop=steps_of(spec),
+        beside = Beside(spec, p)
+        if not await beside.prepare():
+            return LEFT
+        try:
+            child = await spawner.spawn(
+                LaunchRequest(
+                    worker=spec.name,
+                    run=p.run,
+                    argv=spec.program.argv,
+                    environment=environment_of(spec, p.run, tag) | beside.variables(),
+                    directory=spec.program.directory,
+                    merge_stderr=spec.program.redirect_stderr,
+                    user=spec.program.user,
+                    group=spec.program.group,
+                    umask=spec.program.umask,
+                    nice=spec.program.nice,
+                    limits=spec.program.limits,
+                    tty=spec.program.tty,
+                    daemon=spec.daemon,
+                    stop=steps_of(spec),
+                )
             )
-        )
-        return await _Running(spec, p, child).until_empty()
+        except BaseException:
+            await beside.gone()
+            raise
+        return await _Running(spec, p, child, beside).until_empty()
 
     return work
 
@@ -75,7 +87,7 @@ def going_on(spec: WorkerSpec, spawner: Spawner) -> Work:
     async def work(p: Process) -> Ended:
         status, child = p.supervisor.status(spec.name), spawner.attach(spec.name, p.run)
         if child is not None:
-            return await _Running(spec, p, child, status).until_empty()
+            return await _Running(spec, p, child, Beside(spec, p, status), status).until_empty()
         if status is None or status.pid is None:
             raise NothingToAttachTo(f"{spec.name}: run {p.run} was never begun")
         return Ended(reason="unknown: whoever kept its process knows nothing of it any more")
@@ -86,21 +98,23 @@ def going_on(spec: WorkerSpec, spawner: Spawner) -> Work:
 class _Running:
     """One live run of a program."""
 
-    def __init__(self, spec: WorkerSpec, p: Process, child: Child, found: Status | None = None) -> None:
+    def __init__(self, spec: WorkerSpec, p: Process, child: Child, beside: Beside, found: Status | None = None) -> None:
         """`found` is the status in which a run was that an earlier supervisor began."""
         assert spec.program is not None
+        self._beside = beside
         self._spec, self._program, self._p, self._child = spec, spec.program, p, child
         self._leader: Exit | None = None
         self._known_headless = found is not None and found.leader_gone is not None
         up = 0.0 if found is None else max(0.0, p.supervisor.clock.now() - found.since)
         self._start_left = max(0.0, self._program.start_seconds - up)
-        self._awaits_start = not spec.ready_probe and (found is None or found.state is State.STARTING)
+        self._awaits_start = beside.survival_counts and (found is None or found.state is State.STARTING)
 
     async def until_empty(self) -> Ended:
         child, loop = self._child, asyncio.get_running_loop()
         self._p.report(Spawned(self._spec.name, self._p.run, child.pid))
         self._p.on_signal(self._send)
         child.leader_exited.add_done_callback(self._leader_exited)
+        self._beside.begin(child)
         ready = loop.call_later(self._start_left, self._stayed_up) if self._awaits_start else None
         stopping = loop.create_task(self._stop_when_asked(), name=f"stop {self._spec.name}")
         try:
@@ -111,8 +125,12 @@ class _Running:
             stopping.cancel()
             if ready is not None:
                 ready.cancel()
-        ended = child.exited.result()
-        return ended if ended.code == 0 else replace(ended, reason=str(ended))
+            if self._spec.hooks.stop_command:
+                await ended([stopping])
+            await self._beside.gone()
+        end = child.exited.result()
+        await self._beside.after_stop(end, self._leader)
+        return end if end.code == 0 else replace(end, reason=str(end))
 
     async def _until_exited(self) -> None:
         """Waits whatever comes; a cancellation is the order to kill."""
@@ -127,14 +145,18 @@ class _Running:
     def _stayed_up(self) -> None:
         """A daemon is up when something of it is; what only helped to start it has gone by now, so count anew."""
         if not self._child.leader_exited.done():
-            self._p.ready()
+            self._came_up()
         elif self._spec.daemon and self._leader is not None and not self._child.exited.done():
             self._tell_left()
-            self._p.ready()
+            self._came_up()
+
+    def _came_up(self) -> None:
+        self._p.ready()
+        self._beside.came_up()
 
     async def _stop_when_asked(self) -> None:
         await self._p.wait_shutdown()
-        self._child.stop(steps_of(self._spec))
+        await self._beside.stop(self._child, steps_of(self._spec))
 
     def _send(self, name: str, tree: bool) -> None:
         """To the leader; where that is a shell, or is gone, to all."""
@@ -147,6 +169,8 @@ class _Running:
         ended, run = fact.result(), self._p.run
         reason = "" if ended.code == 0 else str(ended)
         self._leader = Exit(run, code=ended.code, signal=ended.signal, reason=reason, at=ended.at or 0.0)
+        if not self._spec.daemon:
+            self._beside.close()
         left = self._tell_left()
         if left and not self._p.shutting_down and not self._known_headless:
             then = "ending what it left"

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .aside import Aside
 from .clock import Clock
 from .context import Context
 from .errors import NothingToAttachTo, Refused, WorkerError
@@ -76,9 +77,9 @@ class Supervisor:
         self._machine = Machine(stay=stay, jitter=lambda: random.uniform(-1.0, 1.0))  # noqa: S311
         self.narrator = Narrator(self, logger)
         self.nursery = Nursery(self)
+        self.aside = Aside(self)
         self._launcher = Launcher(self)
-        self._spawner = spawner
-        self._owns_spawner = spawner is None
+        self._spawner, self._owns_spawner = spawner, spawner is None
         self._workers: dict[str, Worker] = {}
         self._errors: deque[WorkerError] = deque(maxlen=KEPT_ERRORS)
         self._recollection = Recollection(self._machine)
@@ -192,8 +193,7 @@ class Supervisor:
         finally:
             forget()
             self._leave_loop()
-            if self._owns_spawner and self._spawner is not None:
-                await self._spawner.aclose()
+            await self.aside.aclose(self._spawner if self._owns_spawner else None)
         with self.lock:
             return list(self._errors)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-PARTS = {"program": "", "restart": "", "stop": "", "logs": "logs.", "schedule": "schedule."}
+PARTS = {"program": "", "restart": "", "stop": "", "hooks": "", "logs": "logs.", "schedule": "schedule."}
 """Fields that are made of several keys, and what these begin with."""
 
 KEYS = {
@@ -23,8 +23,12 @@ KEYS = {
     "jitter": "backoff.jitter",
     "steps": "stop_signal",
     "ready_probe": "ready",
+    "timeout": "hook_timeout",
 }
 """Fields that have another name in the file."""
+
+IMPLIED = frozenset({"notify", "watchdog", "after"})
+"""Fields that follow from probes and hooks, which are told themselves."""
 
 
 def in_words(field: str, old: Any, new: Any) -> tuple[str, ...]:
@@ -38,6 +42,8 @@ def in_words(field: str, old: Any, new: Any) -> tuple[str, ...]:
 
 def _words(name: str, old: Any, new: Any) -> tuple[str, ...]:
     key = KEYS.get(name, name)
+    if name in IMPLIED:
+        return ()
     if name == "steps" and [signal for signal, _ in old] == [signal for signal, _ in new]:
         return ("stop_timeout",)
     if isinstance(old, Mapping) and isinstance(new, Mapping):

@@ -9,6 +9,7 @@ import os
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from supervisor_core.config import Config, ConfigError, load
@@ -16,6 +17,13 @@ from supervisor_core.config import Config, ConfigError, load
 from ..settings import FILE, NoConfig, find_config, nearest_config
 from . import DONE, DOWN, FAILED, UNREACHABLE, complain, show
 from .target import find_instance, find_target, resolve
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+
+DETAILED = 20
+"""Workers that are asked one by one for what their probes found."""
 
 
 def status(options: argparse.Namespace) -> int:
@@ -26,6 +34,7 @@ def status(options: argparse.Namespace) -> int:
         with Client(find_target(options)) as client:
             answer = client.workers()
             rows = resolve(client, options.names) if options.names else answer["workers"]
+            rows = [_detailed(client, row) if n < DETAILED and show.unsure(row) else row for n, row in enumerate(rows)]
     except Unreachable as error:
         return complain(error, UNREACHABLE)
     except Declined as error:
@@ -35,6 +44,17 @@ def status(options: argparse.Namespace) -> int:
     else:
         show.table(rows)
     return DOWN if any(show.down(row) for row in rows) else DONE
+
+
+def _detailed(client: "Client", row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what its probes found; as it is when the worker has gone meanwhile."""
+    from ..client import Declined
+
+    try:
+        told = client.worker(row["name"])
+    except Declined:
+        return row
+    return row | {key: told[key] for key in ("probes", "said") if key in told}
 
 
 def check(options: argparse.Namespace) -> int:

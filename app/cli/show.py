@@ -42,6 +42,12 @@ def down(row: Row) -> bool:
     return bool(row["wanted"]) and not row["ready"] and row["state"] != "done"
 
 
+def unsure(row: Row) -> bool:
+    """Whether what its probes found says more: it is up and not ready, or not well."""
+    live = row["state"] in ("starting", "running", "stopping")
+    return live and (not row["ready"] or row.get("health") == "unhealthy")
+
+
 def table(rows: Sequence[Row]) -> None:
     """Prints the workers, one a line, the last column cut at the terminal's width."""
     now = Clock().now()
@@ -114,6 +120,9 @@ def reason(row: Row, now: float) -> str:
     deadline = _moment(row.get("deadline"))
     if row["state"] == "backoff" and deadline is not None:
         words.append(f"next try in {age(max(0.0, deadline - now))}")
+    if said := row.get("said"):
+        words.append(said["text"])
+    words += [f"{p['probe']}: {p['output']}, {_age(p['at'], now)} ago" for p in row.get("probes", ()) if not p["good"]]
     if row["state"] in ("backoff", "failed", "done") and (last := row.get("last_exit")):
         words.append(last["reason"] or f"exit code {last['code']}")
     if row["state"] in ("stopped", "done", "failed") and (plan := row.get("schedule")):

@@ -10,6 +10,7 @@ from supervisor_core.model import Phase
 
 from . import config, wire
 from .contract import docs_page, openapi
+from .detail import probed, spec
 from .download import BINARY, download
 from .histogram import histogram
 from .history import list_audit, list_events, list_runs
@@ -97,7 +98,9 @@ async def get_worker(call: Call) -> Response:
     snapshot = call.host.snapshot()
     entry = find(snapshot, call.request.path_params["name"])
     told = call.services.rows.status(entry, snapshot.cursor.boot)
-    told["spec"] = wire.spec(spec := status_of(entry).spec) | {"source": call.services.source_of(spec)}
+    now = status_of(entry)
+    told["spec"] = spec(now.spec) | {"source": call.services.source_of(now.spec)}
+    told |= probed(call.host.probed(now.name, now.run))
     return Response(wire.dump(told), media_type=wire.JSON)
 
 

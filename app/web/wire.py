@@ -15,7 +15,7 @@ import orjson
 from supervisor_core.journal import Cursor, Entry, Snapshot
 from supervisor_core.lines import Gap, Line, RunMark, make_key
 from supervisor_core.messages import Changed, PhaseChanged, Removed
-from supervisor_core.model import Exit, Status, WorkerSpec
+from supervisor_core.model import Exit, Status
 
 from ..times import Planned
 from ..watchers.conditions import Condition
@@ -105,48 +105,6 @@ def status_of(now: Status, version: str, time: float, planned: Planned | None = 
         "labels": dict(spec.labels),
         "links": dict(spec.links),
         "description": spec.description,
-    }
-
-
-def spec(wanted: WorkerSpec) -> Json:
-    """What the user wants of a worker; of its environment the names only."""
-    program = wanted.program
-    restart, stop = wanted.restart, wanted.stop
-    return {
-        "name": wanted.name,
-        "command": None if program is None else list(program.argv),
-        "shell": program is not None and program.shell,
-        "directory": None if program is None else program.directory,
-        "environment": [] if program is None else sorted({*program.environment, *program.secrets}),
-        "inherit": None if program is None else program.inherit,
-        "venv": None if program is None else program.venv,
-        "start_seconds": None if program is None else program.start_seconds,
-        "start_timeout": wanted.start_timeout,
-        "ready_probe": wanted.ready_probe,
-        "autostart": wanted.autostart,
-        "one_shot": wanted.one_shot,
-        "essential": wanted.essential,
-        "daemon": wanted.daemon,
-        "requires": [{"worker": r.name, "condition": r.condition, "follow": r.follow} for r in wanted.requires],
-        "restart": restart.restart,
-        "success_exit_codes": sorted(restart.success_exit_codes),
-        "backoff": {
-            "initial": restart.backoff_initial,
-            "max": restart.backoff_max,
-            "factor": restart.backoff_factor,
-            "jitter": restart.jitter,
-        },
-        "max_restarts": restart.max_restarts,
-        "window": restart.window,
-        "stable_after": restart.stable_after,
-        "on_give_up": restart.on_give_up,
-        "stop_steps": [[name, seconds] for name, seconds in stop.steps],
-        "stop_timeout": stop.timeout,
-        "labels": dict(wanted.labels),
-        "links": dict(wanted.links),
-        "description": wanted.description,
-        "origin": wanted.origin,
-        "source": wanted.source.rpartition("/")[2],
     }
 
 

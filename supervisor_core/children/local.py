@@ -86,7 +86,7 @@ class LocalSpawner:
     async def _become(self, child: "LocalChild", request: LaunchRequest, report: int) -> None:
         """Waits until it runs the program. Nothing is left of it when it cannot, or when nobody wants it any more."""
         try:
-            said = await _hear(asyncio.get_running_loop(), report)
+            said = await hear(asyncio.get_running_loop(), report)
             if said == birth.READY:
                 return
         except BaseException:
@@ -103,6 +103,12 @@ class LocalSpawner:
 
     def forget(self, worker: str, run: int) -> None:
         """Does nothing: what has ended here is not kept."""
+
+    def shelter(self, pid: int) -> Callable[[], None]:
+        """Keeps a child that is no run from being collected as an orphan; returns the way out. At its start only."""
+        forest, _ = self._enter(asyncio.get_running_loop())
+        forest.leaders.add(pid)
+        return lambda: forest.leaders.discard(pid)
 
     def note(self, worker: str, data: bytes) -> None:
         """Keeps it as long as this process lives: so do the runs that it speaks of."""
@@ -270,7 +276,7 @@ class LocalChild:
         post(self._loop, self.living.leader_ended, ended, lambda: None)
 
 
-async def _hear(loop: asyncio.AbstractEventLoop, fd: int) -> bytes:
+async def hear(loop: asyncio.AbstractEventLoop, fd: int) -> bytes:
     """Reads a report to its end; takes the descriptor over."""
     said, over = b"", loop.create_future()
 

@@ -12,6 +12,7 @@ from typing import Any
 from ..model import Free
 from . import addresses as a
 from . import privileges as p
+from . import probes as b
 from . import values as v
 
 MIB = 1024 * 1024
@@ -135,18 +136,18 @@ HOOK = table(
 )
 
 PROBE = table(
-    Key("http", v.string, None, "An address that answers.", ("http_get",)),
-    Key("tcp", a.address, None, "HOST:PORT that accepts."),
+    Key("http", b.http, None, "An address that answers GET with 200 to 399.", ("http_get",), expand=True),
+    Key("tcp", b.tcp, None, "HOST:PORT, a port or unix:PATH that accepts.", expand=True),
     Key("exec", v.anything, None, "A command that ends with 0."),
-    Key("log", v.string, None, "A pattern in its output."),
+    Key("log", b.pattern, None, "A regular expression for a line of its output."),
     Key("notify", v.boolean, False, "It says so on NOTIFY_SOCKET."),
-    Key("initial_delay", v.duration, 0.0, "Pause before the first check."),
-    Key("period", v.positive, 10.0, "Pause between checks."),
-    Key("timeout", v.positive, 1.0, "How long a check may take."),
-    Key("success_threshold", v.integer(1, 1000), 1, "Good checks in a row until it counts."),
-    Key("failure_threshold", v.integer(1, 1000), 3, "Bad checks in a row until it counts."),
-    Key("headers", v.table_of(v.scalar), {}, "Headers of an http check."),
-    Key("status", v.exit_codes, None, "Good answers of an http check."),
+    Key("initial_delay", v.duration, 0.0, "Pause before the first look."),
+    Key("period", v.positive, 10.0, "Time between looks; of `ready` 1 s until the first success."),
+    Key("timeout", v.positive, 1.0, "How long a look may take."),
+    Key("success_threshold", v.integer(1, 1000), 1, "Good looks in a row until it counts."),
+    Key("failure_threshold", v.integer(1, 1000), 3, "Bad looks in a row until it counts."),
+    Key("headers", b.headers, {}, "Headers of an http look.", expand=True),
+    Key("status", b.statuses, None, "Good answers of an http look, instead of 200 to 399."),
 )
 
 _RESTART_WORDS = {True: "always", False: "never", "unexpected": "on_failure", "on-failure": "on_failure", "no": "never"}
@@ -166,8 +167,8 @@ WORKER = table(
     Key("tty", v.boolean, False, "Give it a terminal, whose output is one stream."),
     Key("requires", v.anything, (), "What must be there before it starts.", ("depends_on",)),
     Key("autostart", v.boolean, True, "Start it with the service."),
-    Key("ready", v.anything, None, "How to see that it is ready.", later=True),
-    Key("alive", v.anything, None, "How to see that it is well.", later=True),
+    Key("ready", v.anything, None, "How to see that it is ready."),
+    Key("alive", v.anything, None, "How to see that it is well."),
     Key("start_seconds", v.duration, 1.0, "Without a ready probe: up that long means ready.", ("startsecs",)),
     Key("start_timeout", v.optional_duration, None, "Time to become ready; 0 = none."),
     Key(
@@ -186,11 +187,11 @@ WORKER = table(
     Key("essential", v.boolean, False, "Its end ends the service, with its exit code."),
     Key("stop_signal", v.stop_steps, (("TERM", None),), "How it is asked to end: a signal, or steps.", ("stopsignal",)),
     Key("stop_timeout", v.duration, 10.0, "How long it is given until KILL.", ("stopwaitsecs",)),
-    Key("stop_command", v.anything, None, "A command that asks it to end.", expand=True, later=True),
-    Key("before_start", v.anything, None, "A command before each start.", expand=True, later=True),
-    Key("after_ready", v.anything, None, "A command when it is ready.", expand=True, later=True),
-    Key("after_stop", v.anything, None, "A command after each end.", expand=True, later=True),
-    Key("hook_timeout", v.positive, 30.0, "How long those commands may take.", later=True),
+    Key("stop_command", v.anything, None, "A command that asks it to end."),
+    Key("before_start", v.anything, None, "A command before each start."),
+    Key("after_ready", v.anything, None, "A command when it is ready."),
+    Key("after_stop", v.anything, None, "A command after each end."),
+    Key("hook_timeout", v.positive, 30.0, "How long each of those commands may take."),
     Key("daemon", v.boolean, False, "The main process may leave; the tree is the worker."),
     Key("replicas", v.integer(1, 1000), 1, "How many; more than one are NAME-0, NAME-1, …", ("numprocs",)),
     Key("schedule", v.anything, None, "When it is started: cron or every."),

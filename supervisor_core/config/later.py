@@ -7,30 +7,9 @@ import re
 from typing import Any
 
 from . import values as v
-from .commands import parse_command
-from .keys import PROBE, Key
-from .problems import Found, Problems
-from .reading import Words, fields_of, parsed
+from .keys import Key
 from .schedules import parse_schedule
 from .values import BadValue, shown
-
-KINDS = ("http", "tcp", "exec", "log", "notify")
-
-
-def check_probe(found: Found, problems: Problems) -> bool:
-    """Notes what is wrong with a probe; true when nothing is."""
-    before = len(problems)
-    fields = fields_of(found, PROBE, problems)
-    for key in PROBE.keys:
-        parsed(key, fields.get(key.name), problems, Words({}, {}))
-    if isinstance(found.value, dict) and sum(kind in fields for kind in KINDS) != 1:
-        problems.add(found, f'needs exactly one of {", ".join(KINDS)}; write {{ tcp = "HOST:PORT" }}, say')
-    if pattern := fields.get("log"):
-        try:
-            re.compile(str(pattern.value))
-        except re.error as error:
-            problems.add(pattern, f"{shown(pattern.value)} is no regular expression ({error}); correct it")
-    return len(problems) == before
 
 
 def on_give_up(value: Any) -> str:
@@ -53,7 +32,6 @@ PARSERS = {
     "python": python,
     "schedule": parse_schedule,
     "on_give_up": on_give_up,
-    **dict.fromkeys(("stop_command", "before_start", "after_ready", "after_stop"), parse_command),
 }
 """Parsers of worker keys that `keys.py` cannot name without a circle of imports."""
 

@@ -19,12 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..model import LogPolicy, OnGiveUp, Program, RestartPolicy, RestartWhen, Schedule, StopPolicy, WorkerSpec
+from ..model import LogPolicy, OnGiveUp, Probe, Program, RestartPolicy, RestartWhen, Schedule, StopPolicy, WorkerSpec
+from .beside import read_hooks, read_probe, told
 from .commands import check_size, parse_command
 from .environment import read_environment
 from .expand import expand_home, expand_variables, expand_words, on_texts
 from .keys import BACKOFF, LIMITS, WORKER, WORKER_LOGS
-from .later import check_probe, with_parser
+from .later import with_parser
 from .problems import Found, Problems
 from .reading import Fields, Words, expanded, fields_of, parsed
 from .requirements import Wish, read_requires
@@ -82,27 +83,29 @@ class _Reader:
         if "pool" in self.given:
             words["slot"] = "{slot}"
         self.words = Words(words, outside)
+        self.environment: Mapping[str, str] = {}
 
     def read(self) -> Read:
         get = self.get
         logs = self._parsed(self._gathered("logs", WORKER_LOGS), WORKER_LOGS)
         program = self._program(redirect_stderr=logs.pop("redirect_stderr", False))
-        for key in ("ready", "alive"):
-            if key in self.given and check_probe(self.given[key], self.problems):
-                self.problems.add(self.given[key], "not supported yet; remove it for now")
-        for key in ("hook_timeout", "pool", "stop_command", "before_start",
-                    "after_ready", "after_stop"):  # fmt: skip
-            get(key)
+        ready, alive = self._probe("ready"), self._probe("alive")
+        hooks = read_hooks(self.given, self._argv, get("hook_timeout"))
+        get("pool")
         schedule = get("schedule")
         spec = WorkerSpec(
             name=self.name,
             restart=self._restart(schedule),
-            stop=self._stop(),
+            stop=replace(self._stop(), after=hooks.timeout if hooks.after_stop else 0.0),
             start_timeout=get("start_timeout"),
             autostart=get("autostart") if schedule is None or "autostart" in self.own else False,
             essential=get("essential"),
             daemon=get("daemon"),
-            program=program,
+            ready_probe=ready is not None or bool(hooks.before_start),
+            ready=ready,
+            alive=alive,
+            hooks=hooks,
+            program=program and told(program, ready, alive),
             one_shot=schedule is not None,
             logs=replace(self.logs, **logs),
             schedule=schedule,
@@ -140,6 +143,7 @@ class _Reader:
             [(self.given["env_file"], path) for path in self.get("env_file")] if "env_file" in self.given else []
         )
         environment, secrets = read_environment(self.entries("environment"), env_files, self.words, self.problems)
+        self.environment = environment
         limits = self._parsed(self._gathered("limits", LIMITS), LIMITS)
         who = {key: self.get(key) for key in ("user", "group", "umask", "nice", "tty")}
         directory = self.get("directory") if "directory" in self.given else self.found.source.folder
@@ -171,11 +175,22 @@ class _Reader:
         python = os.path.join(venv, "bin", "python") if venv else sys.executable
         return (python, "-P", HOST, function) if function else ()
 
+    def _probe(self, role: str) -> Probe | None:
+        found = self.given.get(role)
+        return read_probe(role, found, self.words, self._argv, self.problems) if found is not None else None
+
+    def _argv(self, found: Found) -> tuple[str, ...]:
+        """A command beside the worker's own, with the same variables."""
+        return self._read_command(found, self.environment)[0]
+
     def _command(self, environment: Mapping[str, str]) -> tuple[tuple[str, ...], bool]:
         found = self.given.get("command")
         if found is None:
             self.problems.add(self.found, 'has no command; add command = ["PROGRAM", "ARGUMENT"]')
             return (), False
+        return self._read_command(found, environment)
+
+    def _read_command(self, found: Found, environment: Mapping[str, str]) -> tuple[tuple[str, ...], bool]:
         words = Words(self.words.words, {**self.words.variables, **environment})
         try:
             # A text with ${VAR} goes to a shell, which knows the worker's own variables; a list is expanded here.

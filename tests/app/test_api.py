@@ -13,6 +13,8 @@ from app.web.contract import openapi, routes_in_words
 from app.web.query import BadQuery, parse
 from app.web.select import NAME
 from supervisor_core.messages import Shutdown
+from supervisor_core.model import Hooks, Probe
+from supervisor_core.probes import Finding
 from supervisor_core.search import Query, plain
 from tests.support.asgi import a_program, bearer, site
 from tests.support.virtual import virtual
@@ -50,7 +52,37 @@ async def test_list_and_one() -> None:
         assert one["spec"]["environment"] == ["SECRET"]
         assert "canary" not in json.dumps(one)
         del one["spec"]
+        assert (one.pop("probes"), one.pop("said")) == ([], None)
         assert one == web_row
+
+
+@virtual
+async def test_the_detail_has_what_probes_found_and_the_list_has_not() -> None:
+    ready = Probe("http", "http://127.0.0.1:1/", headers={"Authorization": "canary"}, status=frozenset({204, 200}))
+    hooks = Hooks(before_start=("prepare",), timeout=5.0)
+    async with site(a_program("web", ready=ready, ready_probe=True, hooks=hooks)) as s, s.client("reader") as c:
+        s.host.findings.put("web", Finding("ready", 1, "http http://127.0.0.1:1/", False, "status 500", 5.0, 3))
+        s.host.findings.put("web", Finding("alive", 0, "of an earlier run", True, "", 4.0))
+        s.host.findings.say("web", 1, "2 of 3", 6.0)
+        cursor = s.host.journal.cursor
+        told = (await c.get("/api/v1/workers/web")).json()
+        assert told["probes"] == [
+            {
+                "role": "ready", "probe": "http http://127.0.0.1:1/", "good": False, "output": "status 500",
+                "at": "1970-01-01T00:00:05.000Z", "in_a_row": 3,
+            }
+        ]  # fmt: skip
+        assert told["said"] == {"text": "2 of 3", "at": "1970-01-01T00:00:06.000Z"}
+        spec = told["spec"]
+        assert spec["ready"] == {
+            "kind": "http", "target": "http://127.0.0.1:1/", "initial_delay": 0.0, "period": 10.0, "timeout": 1.0,
+            "success_threshold": 1, "failure_threshold": 3, "headers": ["Authorization"], "status": [200, 204],
+        }  # fmt: skip
+        assert (spec["alive"], spec["before_start"], spec["hook_timeout"]) == (None, ["prepare"], 5.0)
+        assert "canary" not in json.dumps(told)
+        assert s.host.journal.cursor == cursor
+        (listed,) = (await c.get("/api/v1/workers")).json()["workers"]
+        assert "probes" not in listed
 
 
 @virtual

@@ -49,6 +49,21 @@ def process(*arguments, **options):
 # ---------------------------------------------------------------- status
 
 
+def test_why_it_is_not_ready_is_what_its_probe_found(service, capsys):
+    waits = row("web-0", state="running", ready=False)
+    service.answers["GET", "/api/v1/workers"] = 200, {"host": "h", "cursor": "1:1", "workers": [waits, row("db")]}
+    look = {"role": "ready", "probe": "http http://x/", "good": False, "output": "connection refused", "in_a_row": 2}
+    look["at"] = "2026-01-01T00:00:00.000Z"
+    detail = {**waits, "probes": [look], "said": {"text": "2 of 3 shards", "at": look["at"]}}
+    service.answers["GET", "/api/v1/workers/web-0"] = 200, detail
+    _, out, _ = run(capsys, "status")
+    assert "2 of 3 shards; http http://x/: connection refused, " in out
+    assert out.rstrip().splitlines()[1].endswith(" ago")
+    assert [path for _, path, _, _ in service.asked] == ["/api/v1/workers", "/api/v1/workers/web-0"]
+    _, out, _ = run(capsys, "status", "-o", "json")
+    assert json.loads(out)["workers"][0]["probes"] == [look]
+
+
 @pytest.mark.parametrize(
     ("fields", "status"),
     [

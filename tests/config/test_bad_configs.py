@@ -219,14 +219,50 @@ BAD = {
         ["1: include: FOLDER/more.toml is not there; check the path or write a pattern"],
     ),
     "probe": (
-        WORKER + 'ready = { tcp = "1:2", http = "x" }\n',
-        ['3: worker.a.ready: needs exactly one of http, tcp, exec, log, notify; write { tcp = "HOST:PORT" }, say'],
+        WORKER + 'ready = { tcp = "1:2", http = "http://x" }\nalive = { period = 0 }\n',
+        [
+            '3: worker.a.ready: needs exactly one of http, tcp, exec, log, notify; write { tcp = "HOST:PORT" }, say',
+            "4: worker.a.alive.period: 0 is too short; it must be more than 0",
+            '4: worker.a.alive: needs exactly one of http, tcp, exec, log, notify; write { tcp = "HOST:PORT" }, say',
+        ],
+    ),
+    "addresses of probes": (
+        "".join(f'[worker.{n}]\ncommand = "x"\nready = {probe}\n' for n, probe in enumerate((
+            '{ http = "localhost:80" }', '{ http = "http://a:b@c/" }', '{ http = { prot = 1 } }',
+            '{ tcp = "here" }', '{ tcp = 0 }', '{ log = "(" }', "{ notify = false }", '{ exec = "a \'" }',
+            '{ tcp = 1, status = 200 }', '{ http = "http://a/", status = 7, headers = { "a b" = "x" } }',
+            '{ http = "http://a/", headers = { a = "x\\ny" }, failure_treshold = 2 }',
+        ))),
+        [
+            '3: worker.0.ready.http: "localhost:80" is no address; write "http://127.0.0.1:8000/health"',
+            '6: worker.1.ready.http: has a password in it; write headers = { Authorization = "…" } instead',
+            '9: worker.2.ready.http: "prot" is not known in it; known are scheme, host, port, path',
+            '12: worker.3.ready.tcp: "here" is no address; write "127.0.0.1:5432", 5432 or "unix:PATH"',
+            '15: worker.4.ready.tcp: 0 is no address; write "127.0.0.1:5432", 5432 or "unix:PATH"',
+            '18: worker.5.ready.log: "(" is no regular expression (missing ), unterminated subpattern at position 0); '
+            "correct it",
+            '21: worker.6.ready: needs exactly one of http, tcp, exec, log, notify; write { tcp = "HOST:PORT" }, say',
+            "24: worker.7.ready.exec: \"a '\" has a quote that is not closed; close it",
+            "27: worker.8.ready.status: is for an http probe alone; remove it",
+            '30: worker.9.ready.headers: "a b" is no name of a header; letters, digits and hyphens are',
+            "30: worker.9.ready.status: 7 is no status of HTTP; write 200, or a list such as [200, 204]",
+            '33: worker.10.ready.failure_treshold: unknown key; did you mean "failure_threshold"?',
+            "33: worker.10.ready.headers: the header a has no text that fits on a line; correct it",
+        ],
+    ),
+    "hooks of a worker": (
+        WORKER + 'before_start = []\nstop_command = "a \'"\nhook_timeout = 0\n',
+        [
+            '3: worker.a.before_start: the command is empty; write a text or a list such as ["python", "train.py"]',
+            "4: worker.a.stop_command: \"a '\" has a quote that is not closed; close it",
+            "5: worker.a.hook_timeout: 0 is too short; it must be more than 0",
+        ],
     ),
     "later keys are refused once": (
-        WORKER + 'replicas = 3\nready = { tcp = "a:1" }\nuser = "me"\nlimits = { memory_warn = "1GiB" }\n'
+        WORKER + 'replicas = 3\npool = "p"\nuser = "me"\nlimits = { memory_warn = "1GiB" }\n'
         'on_give_up = { retry_every = "10m" }\n[[hook]]\nurl = "http://a/"\n',
         [
-            "4: worker.a.ready: not supported yet; remove it for now",
+            "4: worker.a.pool: not supported yet; remove it for now",
             "6: worker.a.limits.memory_warn: not supported yet; remove it for now",
             '7: worker.a.on_give_up: retry_every is not supported yet; use "fail" for now',
             "8: hook: hooks are not supported yet; remove it for now",

@@ -11,8 +11,10 @@ from supervisor_core.model import (
     Condition,
     Follow,
     Free,
+    Hooks,
     LogPolicy,
     OnGiveUp,
+    Probe,
     Program,
     Requirement,
     RestartPolicy,
@@ -424,7 +426,6 @@ def test_a_researchers_file_lacks_only_what_is_not_supported_yet(tmp_path):
     assert [(p.line, p.text) for p in caught.value.problems] == [
         (4, "pool.gpu: pools are not supported yet; remove it for now"),
         (17, "worker.train.pool: not supported yet; remove it for now"),
-        (25, "worker.tensorboard.ready: not supported yet; remove it for now"),
     ]
 
 
@@ -452,3 +453,75 @@ def test_one_table_that_came_as_json(tmp_path):
         'the request: web: has no command; add command = ["PROGRAM", "ARGUMENT"]',
         'the request: web.requires: no worker or group is named "dbb"; did you mean "db"?',
     ]
+
+
+def test_probes(tmp_path):
+    spec = workers(tmp_path, """
+        [worker.web]
+        command = ["x"]
+        environment = { PORT = "8000" }
+        ready = { http = "http://127.0.0.1:8000/{name}", headers = { Authorization = "Bearer ${TOKEN}" }, status = 204 }
+        alive = { exec = ["curl", "localhost:${PORT}"], period = "2s", timeout = 5, failure_threshold = 2 }
+        """, environ={"TOKEN": "t"})["web"]  # fmt: skip
+    assert spec.ready == Probe(
+        "http", "http://127.0.0.1:8000/web", first_period=1.0, headers={"Authorization": "Bearer t"},
+        status=frozenset({204}),
+    )  # fmt: skip
+    assert spec.alive == Probe(
+        "exec", "curl localhost:8000", ("curl", "localhost:8000"), period=2.0, first_period=2.0, timeout=5.0,
+        failure_threshold=2,
+    )  # fmt: skip
+    assert spec.ready_probe
+    assert not spec.program.notify
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        ('{ http_get = { port = 80, path = "a?b" } }', "http http://127.0.0.1:80/a?b"),
+        ('{ http = { scheme = "HTTPS", host = "::1", port = 8443 } }', "http https://[::1]:8443/"),
+        ("{ tcp = 5432 }", "tcp 127.0.0.1:5432"),
+        ('{ tcp = ":5432" }', "tcp 127.0.0.1:5432"),
+        ('{ tcp = "unix:run/x" }', "tcp unix:FOLDER/run/x"),
+        ('{ exec = { command = ["a", "b"] } }', "exec a b"),
+        ('{ exec = "test -e x && y" }', "exec test -e x && y"),
+        ('{ log = "x{3} ready$" }', "log /x{3} ready$/"),
+        ("{ notify = true }", "notify"),
+    ],
+)
+def test_ways_to_write_a_probe(tmp_path, written, read_as):
+    spec = workers(tmp_path, f'[worker.a]\ncommand = "x"\nready = {written}\n')["a"]
+    assert str(spec.ready).replace(str(tmp_path), "FOLDER") == read_as
+    assert spec.ready.first_period == 1.0
+
+
+def test_a_period_that_was_given_holds_from_the_beginning(tmp_path):
+    spec = workers(tmp_path, '[worker.a]\ncommand = "x"\nready = { tcp = 1, period = 5 }\n')["a"]
+    assert (spec.ready.period, spec.ready.first_period) == (5.0, 5.0)
+
+
+def test_a_program_is_told_of_its_socket(tmp_path):
+    table = '[worker.a]\ncommand = "x"\nready = { notify = true }\nalive = { notify = true, period = 20 }\n'
+    program = workers(tmp_path, table)["a"].program
+    assert (program.notify, program.watchdog) == (True, 20.0)
+
+
+def test_hooks_of_a_worker(tmp_path):
+    spec = workers(
+        tmp_path,
+        """
+        [worker.a]
+        command = ["x"]
+        environment = { A = "1" }
+        before_start = "mkdir -p $A"
+        after_ready = ["say", "${A}", "{name}"]
+        stop_command = "bin/stop now"
+        after_stop = ["rm", "x"]
+        hook_timeout = "5s"
+        """,
+    )["a"]
+    assert spec.hooks == Hooks(
+        ("/bin/sh", "-c", "mkdir -p $A"), ("say", "1", "a"), ("bin/stop", "now"), ("rm", "x"), timeout=5.0
+    )
+    assert spec.ready_probe, "its time to be up begins after before_start"
+    assert (spec.stop.timeout, spec.stop.after) == (15.0, 5.0)

@@ -6,7 +6,9 @@ from supervisor_core.machine import Machine
 from supervisor_core.messages import Add, Apply, Begin, Exited, Ready
 from supervisor_core.model import (
     Exit,
+    Hooks,
     LogPolicy,
+    Probe,
     Program,
     Requirement,
     RestartPolicy,
@@ -147,3 +149,17 @@ def test_a_config_may_turn_its_edges_round():
     machine.handle(Apply((WorkerSpec("a"), WorkerSpec("b", requires=(Requirement("a"),)))), 0)
     assert machine.statuses["a"].dependents == ("b",)
     assert machine.statuses["b"].dependents == ()
+
+
+def test_probes_and_hooks_in_the_words_of_the_file():
+    probe = Probe("notify")
+    new = replace(
+        OLD, ready=probe, ready_probe=True, program=replace(OLD.program, notify=True),
+        hooks=Hooks(after_stop=("x",), timeout=5.0), stop=replace(OLD.stop, after=5.0),
+    )  # fmt: skip
+    (change,) = plan({"web": OLD}, [new], running={"web": OLD}).changed
+    assert change.restarts
+    words = [word for key in change.keys for word in change.words[key]]
+    assert sorted(set(words)) == ["after_stop", "hook_timeout", "ready"]
+    (change,) = plan({"web": new}, [replace(new, ready=replace(probe, timeout=5.0))], running={"web": new}).changed
+    assert (change.restarts, change.waits) == (False, ("ready",)), "how often is looked is worth no new run"

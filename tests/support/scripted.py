@@ -7,12 +7,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from app.host import Probed
 from supervisor_core.errors import SupervisorError
 from supervisor_core.journal import Cursor, Entry, Gap, Journal, Snapshot
 from supervisor_core.machine import Machine
 from supervisor_core.memory import MemoryStore
 from supervisor_core.messages import Add, Begin, Exited, Order, Ready, Receipt, Report, Spawned, Tick
 from supervisor_core.model import Exit, Program, Requirement, RestartPolicy, StopPolicy, WorkerSpec
+from supervisor_core.probes import Findings
 
 EPOCH = 1_763_950_000.0
 
@@ -34,6 +36,7 @@ class ScriptedHost:
         self.logs = MemoryStore(self.now)
         self.journal = Journal(int(self.now() * 1000), self.now, capacity)
         self.machine = Machine(stay=True)
+        self.findings = Findings()
         self.told: list[Order] = []
         self.synced = 0
         """So many orders are on the disk."""
@@ -55,6 +58,9 @@ class ScriptedHost:
 
     def entries(self, after: int, limit: int) -> list[Entry] | Gap:
         return self.journal.entries(after, limit)
+
+    def probed(self, worker: str, run: int) -> Probed:
+        return self.findings.of(worker, run), self.findings.said(worker, run)
 
     async def tell(self, order: Order) -> Receipt:
         self.told.append(order)
