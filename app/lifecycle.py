@@ -3,7 +3,7 @@
 Nothing is decided here. The web is imported in the functions that need it, since workers are started before that.
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from supervisor_core.config import Config
@@ -11,6 +11,7 @@ from supervisor_core.errors import Refused
 from supervisor_core.model import WorkerSpec
 from supervisor_core.supervisor import Supervisor
 
+from .delivery import Delivery
 from .drivers.alarm import WallAlarm
 from .drivers.declarations import Declarations
 from .drivers.schedule import Schedules
@@ -19,7 +20,10 @@ from .host import Host
 from .preflight import CannotBegin, chosen
 from .remembered import Remembered
 from .settings import Instance, UpOptions
+from .watchers.conditions import Conditions
 from .watchers.edits import Edits
+from .watchers.hooks import CONDITION as FAILED
+from .watchers.hooks import Hooks
 
 if TYPE_CHECKING:
     from .web.services import Services
@@ -46,8 +50,8 @@ def begin(
     services: "Services",
     instance: Instance,
     supervisor: Supervisor,
-) -> Coroutine[Any, Any, None]:
-    """Whoever goes by the config hears of another one; gives the life of the schedules, which rows of the web show."""
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """Whoever goes by the config hears of another one; gives lives by name: of the schedules, and of the hooks."""
     from .web.factory import take_config
 
     services.declarations = declared
@@ -59,4 +63,20 @@ def begin(
     store = Remembered(instance.state / SCHEDULES)
     planned = Schedules(declared.host, WallAlarm(), store, supervisor.log, services.rows.renew)
     services.rows.schedules = planned
-    return planned.run()
+    delivery = Delivery(getattr(ground.spawner, "shelter", None), f"{instance.mark}-hook")
+    watching = Hooks(
+        declared.host, declared.config.hooks, delivery.deliver, lambda told: _tell_of_hooks(services.conditions, told)
+    )
+    declared.ruled.append(lambda config, _: watching.rule(config.hooks))
+    return {"schedules": planned.run(), "hooks": _until_over(watching, delivery)}
+
+
+async def _until_over(hooks: Hooks, delivery: Delivery) -> None:
+    try:
+        await hooks.run()
+    finally:
+        await delivery.aclose()
+
+
+def _tell_of_hooks(conditions: Conditions, told: Mapping[str, str]) -> None:
+    conditions.replace((FAILED,), {FAILED: "; ".join(told.values())} if told else {})

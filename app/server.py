@@ -193,8 +193,8 @@ class _Service:
     def _watch(self, services: "Services", server: "Server") -> None:
         """Starts what follows the journal, the logs or the state folder beside the web, and who gives orders."""
         edits = Edits(self.declarations.config.sources)
-        driving = lifecycle.begin(self.declarations, self.ground, edits, services, self.instance, self.supervisor)
-        self._tasks.append(asyncio.create_task(driving, name="schedules"))
+        lives = lifecycle.begin(self.declarations, self.ground, edits, services, self.instance, self.supervisor)
+        self._tasks += [asyncio.create_task(life, name=name) for name, life in lives.items()]
         self._places = Places(
             self.instance.state, self.entries.doors, self.conditions, functools.partial(self._open_again, server), edits
         )

@@ -28,10 +28,10 @@ class Aside:
     @property
     def errands(self) -> "Errands":
         if self._errands is None:
-            from .errands import Errands  # here because most programs run none
+            from .errands import Errands, aside  # here because most programs run none
 
-            earlier = self._spawner.instance if self.folder is not None else ""
-            self._errands = Errands(getattr(self._spawner, "shelter", None), earlier)
+            owner = aside(self._spawner.instance) if self.folder is not None else ""
+            self._errands = Errands(getattr(self._spawner, "shelter", None), owner)
         return self._errands
 
     def socket_for(self, spec: "WorkerSpec", run: int) -> "NotifySocket | None":

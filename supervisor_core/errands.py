@@ -87,9 +87,9 @@ def request_of(
     )
 
 
-def sweep(instance: str) -> None:
+def sweep(owner: str) -> None:
     """Ends what a service that was killed had begun. Looks at all processes: once, before the first errand."""
-    for _, _, pid in survivors(aside(instance)):
+    for _, _, pid in survivors(owner):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
 
@@ -97,11 +97,11 @@ def sweep(instance: str) -> None:
 class Errands:
     """Runs them; belongs to one loop. `shelter` keeps a child from being collected by somebody else in this process.
 
-    What an earlier life of the instance `earlier` had begun is ended before the first one.
+    What an earlier life had begun under the name `owner` in its tags is ended before the first one.
     """
 
-    def __init__(self, shelter: Shelter | None = None, earlier: str = "") -> None:
-        self._earlier = earlier
+    def __init__(self, shelter: Shelter | None = None, owner: str = "") -> None:
+        self._owner = owner
         self._swept: asyncio.Future[None] | None = None
         self._shelter: Shelter = shelter or (lambda _: lambda: None)
         self._turns: dict[str, asyncio.Semaphore] = {}
@@ -115,8 +115,8 @@ class Errands:
 
         Never raises but when cancelled; then nothing of it is left, as far as the kernel lets it go.
         """
-        if self._earlier:
-            self._swept = self._swept or asyncio.ensure_future(call(sweep, self._earlier))
+        if self._owner:
+            self._swept = self._swept or asyncio.ensure_future(call(sweep, self._owner))
             await asyncio.shield(self._swept)
         async with self._turns.setdefault(kind, asyncio.Semaphore(AT_ONCE)):
             if self._closed:

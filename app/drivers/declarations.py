@@ -107,7 +107,12 @@ def beside(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The keys beside the workers that differ: those that are taken at once, and those that need a new start."""
     before, now = asdict(old.service), asdict(new.service)
     service = [key for key in before if before[key] != now[key]]
-    tables = (("logs", old.logs, new.logs), ("group", old.groups, new.groups), ("token", old.tokens, new.tokens))
+    tables = (
+        ("logs", old.logs, new.logs),
+        ("group", old.groups, new.groups),
+        ("token", old.tokens, new.tokens),
+        ("hook", old.hooks, new.hooks),
+    )
     at_once = [title for title, was, is_now in tables if was != is_now]
     at_once += [f"service.{key}" for key in service if key in AT_ONCE]
     return tuple(at_once), tuple(f"service.{key}" for key in service if key not in AT_ONCE)

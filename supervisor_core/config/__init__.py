@@ -22,14 +22,16 @@ from .requirements import check_circles, resolve
 from .settings import (
     Group,
     LogSettings,
+    ServiceHook,
     ServiceSettings,
     Token,
     check_name,
     read_groups,
     read_logs,
     read_service,
+    read_service_hooks,
     read_tokens,
-    refuse_pools_and_hooks,
+    refuse_pools,
 )
 from .sources import Sources
 from .values import BadValue, shown, strings
@@ -41,6 +43,7 @@ __all__ = [
     "Group",
     "LogSettings",
     "Problem",
+    "ServiceHook",
     "ServiceSettings",
     "Sources",
     "Token",
@@ -61,6 +64,7 @@ class Config:
     workers: tuple[WorkerSpec, ...] = ()
     groups: Mapping[str, Group] = field(default_factory=dict)
     tokens: tuple[Token, ...] = ()
+    hooks: tuple[ServiceHook, ...] = ()
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     sources: Sources = field(default_factory=Sources, repr=False, compare=False)
@@ -142,9 +146,11 @@ class _Loader:
         service = read_service(self.single.get("service"), self.words, self.problems)
         logs = read_logs(self.single.get("logs"), self.words, self.problems)
         tokens = read_tokens(self.lists["token"], self.words, self.problems)
-        refuse_pools_and_hooks(self.tables.get("pool", {}), self.lists["hook"], self.words, self.problems)
+        refuse_pools(self.tables.get("pool", {}), self.words, self.problems)
+        hooks = read_service_hooks(self.lists["hook"], self.words, self.problems)
         workers, groups = self._workers(logs)
-        return Config(service, logs, workers, groups, tokens, tuple(self.files), tuple(self.notes), self.sources)
+        files, notes = tuple(self.files), tuple(self.notes)
+        return Config(service, logs, workers, groups, tokens, hooks, files, notes, self.sources)
 
     def _included(self, path: Path, main: Found) -> list[Path]:
         """The included files in the order of their names, each once."""

@@ -130,9 +130,9 @@ TOKEN = table(
 )
 
 HOOK = table(
-    Key("on", v.strings, ("failed", "gave_up", "backoff", "ready"), "Which events."),
-    Key("command", v.anything, None, "What to run.", expand=True),
-    Key("url", a.url, None, "Where to post.", expand=True),
+    Key("on", b.occasions, b.OCCASIONS[:4], "Which events: failed, gave_up, backoff, ready, recovered."),
+    Key("command", v.anything, None, "What to run; it reads the event as JSON."),
+    Key("url", b.endpoint, None, "Where to post the event as JSON.", expand=True),
 )
 
 PROBE = table(

@@ -1,4 +1,4 @@
-"""What the values of a probe mean: where to look, what to look for, which answers are good.
+"""What the values of a probe and of a `[[hook]]` mean: where to look, which answers are good, what to tell and where.
 
 `http` also takes the table that Kubernetes and process-compose write. No address is looked up here.
 """
@@ -85,3 +85,31 @@ def headers(value: Any) -> dict[str, str]:
             raise BadValue(f"the header {name} has no text that fits on a line; correct it")
         found[name] = str(text)
     return found
+
+
+# ---------------------------------------------------------------- hooks of the service
+
+OCCASIONS = ("failed", "gave_up", "backoff", "ready", "recovered")
+
+
+def occasions(value: Any) -> tuple[str, ...]:
+    """Reads one or a list of the events that a hook is for."""
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list) or not found:
+        raise BadValue(f"{shown(value)} is no event; write a list of {', '.join(OCCASIONS)}")
+    for word in found:
+        if word not in OCCASIONS:
+            raise BadValue(f"{shown(word)} is no event; known are {', '.join(OCCASIONS)}")
+    return tuple(dict.fromkeys(found))
+
+
+def endpoint(value: Any) -> str:
+    """Reads an address to which something is posted; a query may be in it."""
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if not good or any(c.isspace() or not c.isprintable() for c in value):
+        raise BadValue("this is no address; write https://HOST/PATH")  # which may be a secret
+    return str(value)

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from ..model import LogPolicy
+from .commands import parse_command
+from .expand import expand_home, expand_variables, on_texts
 from .keys import GROUP, HOOK, LOGS, POOL, SERVICE, TOKEN
 from .problems import Found, Problems
 from .reading import Words, absolute, nearest, read_table
@@ -38,6 +40,17 @@ class LogSettings:
 
     each: LogPolicy = field(default_factory=LogPolicy)
     max_total: int = 10 * 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHook:
+    """`[[hook]]`: `on` which events `argv` is run in `directory`, or `url` (else "") is posted to."""
+
+    on: tuple[str, ...]
+    argv: tuple[str, ...] = ()
+    url: str = field(default="", repr=False)
+    directory: str = "."
+    source: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +96,41 @@ def read_tokens(found: Iterable[Found], words: Words, problems: Problems) -> tup
     return tuple(tokens.values())
 
 
-def refuse_pools_and_hooks(
-    pools: Mapping[str, Found], hooks: Iterable[Found], words: Words, problems: Problems
-) -> None:
+def refuse_pools(pools: Mapping[str, Found], words: Words, problems: Problems) -> None:
     for title, found in pools.items():
         before = len(problems)
         check_name(title, found, problems)
         read_table(found, POOL, problems, words)
         if len(problems) == before:
             problems.add(found, "pools are not supported yet; remove it for now")
+
+
+def read_service_hooks(hooks: Iterable[Found], words: Words, problems: Problems) -> tuple[ServiceHook, ...]:
+    made = []
     for found in hooks:
         before = len(problems)
-        values = read_table(Found(found.value, found.source, found.path), HOOK, Problems(), words)
-        if isinstance(found.value, dict) and (values["command"] is None) == (values["url"] is None):
-            problems.add(found, "needs either command or url; add one of them")
-        read_table(found, HOOK, problems, words)
+        values = read_table(found, HOOK, problems, words)
+        given = [key for key in ("command", "url") if isinstance(found.value, dict) and key in found.value]
+        if isinstance(found.value, dict) and len(given) != 1:
+            problems.add(found, "needs either command or url; write one of them")
+        argv: tuple[str, ...] = ()
+        if given == ["command"]:
+            argv = _argv(found.items()["command"], words, problems)
         if len(problems) == before:
-            problems.add(found, "hooks are not supported yet; remove it for now")
+            made.append(ServiceHook(values["on"], argv, values["url"] or "", found.source.folder, found.place))
+    return tuple(made)
+
+
+def _argv(found: Found, words: Words, problems: Problems) -> tuple[str, ...]:
+    """A list is expanded here; in a text the shell does that."""
+    try:
+        value = found.value
+        if isinstance(value, list):
+            value = on_texts(value, lambda text: expand_home(expand_variables(text, words.variables)))
+        return parse_command(value)[0]
+    except BadValue as error:
+        problems.add(found, str(error))
+        return ()
 
 
 def check_name(title: str, found: Found, problems: Problems) -> None:

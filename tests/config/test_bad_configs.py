@@ -250,6 +250,18 @@ BAD = {
             "33: worker.10.ready.headers: the header a has no text that fits on a line; correct it",
         ],
     ),
+    "hooks of the service": (
+        '[[hook]]\n[[hook]]\nurl = "http://a/"\ncommand = "x"\n[[hook]]\non = ["fail"]\nurl = "ftp://SECRET"\n'
+        "[[hook]]\non = []\ncommand = 3\n",
+        [
+            "1: hook: needs either command or url; write one of them",
+            "2: hook: needs either command or url; write one of them",
+            '6: hook.on: "fail" is no event; known are failed, gave_up, backoff, ready, recovered',
+            "7: hook.url: this is no address; write https://HOST/PATH",
+            "9: hook.on: a list is no event; write a list of failed, gave_up, backoff, ready, recovered",
+            '10: hook.command: 3 is no command; write a text or a list such as ["python", "train.py"]',
+        ],
+    ),
     "hooks of a worker": (
         WORKER + 'before_start = []\nstop_command = "a \'"\nhook_timeout = 0\n',
         [
@@ -265,7 +277,6 @@ BAD = {
             "4: worker.a.pool: not supported yet; remove it for now",
             "6: worker.a.limits.memory_warn: not supported yet; remove it for now",
             '7: worker.a.on_give_up: retry_every is not supported yet; use "fail" for now',
-            "8: hook: hooks are not supported yet; remove it for now",
         ],
     ),
     "accounts": (

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_core.config import Config, ConfigError, LogSettings, ServiceSettings, Token, load, read_one
+from supervisor_core.config import (
+    Config,
+    ConfigError,
+    LogSettings,
+    ServiceHook,
+    ServiceSettings,
+    Token,
+    load,
+    read_one,
+)
 from supervisor_core.model import (
     Condition,
     Follow,
@@ -525,3 +534,23 @@ def test_hooks_of_a_worker(tmp_path):
     )
     assert spec.ready_probe, "its time to be up begins after before_start"
     assert (spec.stop.timeout, spec.stop.after) == (15.0, 5.0)
+
+
+def test_hooks_of_the_service(tmp_path):
+    config = read(tmp_path, """
+        [[hook]]
+        command = ["notify", "${WHO}"]
+        [[hook]]
+        on = "gave_up"
+        url = "https://hooks.example/T/${WHO}?a=b"
+        [[hook]]
+        on = ["failed", "recovered", "failed"]
+        command = "mail -s oh $WHO"
+        """, environ={"WHO": "me"})  # fmt: skip
+    assert config.hooks == (
+        ServiceHook(("failed", "gave_up", "backoff", "ready"), ("notify", "me"), directory=str(tmp_path)),
+        ServiceHook(("gave_up",), url="https://hooks.example/T/me?a=b", directory=str(tmp_path)),
+        ServiceHook(("failed", "recovered"), ("/bin/sh", "-c", "mail -s oh $WHO"), directory=str(tmp_path)),
+    )
+    assert "hooks.example" not in repr(config.hooks), "such an address is a secret, often"
+    assert config.hooks[1].source.endswith(":4")
