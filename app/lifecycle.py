@@ -3,11 +3,12 @@
 Nothing is decided here. The web is imported in the functions that need it, since workers are started before that.
 """
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from supervisor_core.config import Config
 from supervisor_core.errors import Refused
+from supervisor_core.messages import Start
 from supervisor_core.model import WorkerSpec
 from supervisor_core.supervisor import Supervisor
 
@@ -80,3 +81,15 @@ async def _until_over(hooks: Hooks, delivery: Delivery) -> None:
 
 def _tell_of_hooks(conditions: Conditions, told: Mapping[str, str]) -> None:
     conditions.replace((FAILED,), {FAILED: "; ".join(told.values())} if told else {})
+
+
+def want(supervisor: Supervisor, specs: Iterable[WorkerSpec]) -> list[str]:
+    """Whom `up` names is wanted, also where somebody had it stopped before a power cut; gives who refused, and why."""
+    refusals = []
+    for spec in specs:
+        if spec.autostart:
+            try:
+                supervisor.tell(Start(spec.name, by="up"))
+            except Refused as refusal:
+                refusals.append(str(refusal))
+    return refusals

@@ -22,7 +22,7 @@ from supervisor_core.config import Config, ConfigError, ServiceSettings, load
 from supervisor_core.errors import SupervisorError
 from supervisor_core.failing import point
 from supervisor_core.keeper.orders import HELD
-from supervisor_core.messages import Changed, Shutdown, Start
+from supervisor_core.messages import Changed, Shutdown
 from supervisor_core.model import REST, State, Status, verdict
 from supervisor_core.supervisor import Supervisor
 
@@ -139,9 +139,9 @@ class _Service:
     async def run(self) -> int:
         self._listen_to_signals()
         self.supervisor.adopt(self.specs, fresh=self.ground.fresh)
-        for spec in self.specs if self.options.names and self.ground.fresh else ():
-            if spec.autostart:  # whom `up` names is wanted, also where somebody had it stopped before a power cut
-                self.supervisor.tell(Start(spec.name, by="up"))
+        if self.options.names and self.ground.fresh:
+            for refusal in lifecycle.want(self.supervisor, self.specs):
+                say(f"note    {refusal}")
         running = asyncio.create_task(self.supervisor.run(), name="supervisor")
         await asyncio.sleep(0)
         await self.supervisor.launched()  # an import beside them takes turns with each start: both come later

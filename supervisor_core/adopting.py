@@ -11,8 +11,10 @@ from .errors import SupervisorError
 from .messages import Add, Attach, Interrupt, KillRun
 from .model import State, Status, WorkerSpec
 from .notes import Remembered, digest_of, recall, unknown
+from .policy import start_deadline
+from .pools import at_slot
 from .table import Cause
-from .turn import Turn, start_deadline
+from .turn import Turn
 
 Live = tuple[str, int, int]
 """A run that is alive: worker, run, pid."""
@@ -83,7 +85,8 @@ def _of_config(spec: WorkerSpec, noted: Remembered | None, *, fresh: bool) -> Re
     if noted is None:
         return None
     if noted.status.removing:
-        noted = replace(noted, status=replace(noted.status, removing=False, wanted=spec.autostart))
+        wanted = spec.autostart and noted.status.enabled
+        noted = replace(noted, status=replace(noted.status, removing=False, wanted=wanted))
     return noted.fresh() if fresh else noted
 
 
@@ -102,13 +105,13 @@ def adopt(turn: Turn, spec: WorkerSpec, remembered: Remembered) -> None:
     name, memory = spec.name, remembered.memory
     status = replace(remembered.status, spec=spec, deadline=deadline_of(turn, spec, remembered.status))
     if remembered.as_new:
-        status = replace(status, wanted=spec.autostart, since=turn.now)
+        status = replace(status, wanted=spec.autostart and status.enabled, since=turn.now)
     if status.live:
         status = replace(status, outdated=not status.removing and memory.launched != digest_of(spec))
     turn.add(spec, status, memory)
     turn.put(name, "attached" if status.live else "added")
     if status.live:
-        turn.actions.append(Attach(name, status.run, spec))
+        turn.actions.append(Attach(name, status.run, at_slot(spec, status.slot)))
         if status.state is State.STOPPING:
             turn.actions.append(Interrupt(name, status.run))
         elif status.state is State.KILLING:

@@ -1,20 +1,17 @@
-"""Pure questions about who requires whom: circles, blockers, live dependents, closures, the order of requirement.
+"""Pure questions about who requires whom: circles, live dependents, closures, the order of requirement, what is met.
 
 Edges are the `requires` of the specs. An edge is *held* by its dependent while that runs when its condition is one of
-`HOLDING` (ready, started, healthy): a target is not let go under it. The completed kinds hold nothing.
-
-Known wart: a target that is blocked itself is told by the root of its trouble only, so that the words of a long chain
-stay short.
+`HOLDING` (ready, started, healthy, log): a target is not let go under it. The completed kinds hold nothing. What is
+not met is told in words by `why.py`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 
-from .model import LIVE, REST, Blocker, Condition, Health, Requirement, RestartPolicy, State, Status, WorkerSpec
-from .policy import words_of
+from .model import LIVE, Condition, Health, Requirement, State, Status, WorkerSpec
 
 Requires = Mapping[str, tuple[Requirement, ...]]
 
-HOLDING = frozenset({Condition.READY, Condition.STARTED, Condition.HEALTHY})
+HOLDING = frozenset({Condition.READY, Condition.STARTED, Condition.HEALTHY, Condition.LOG})
 UP = frozenset({State.STARTING, State.RUNNING})
 
 
@@ -40,7 +37,7 @@ class Graph:
         self._unlink(name)
         self.requires[name] = requires
         for edge in requires:
-            back = Requirement(name, edge.condition, edge.follow)
+            back = Requirement(name, edge.condition, edge.follow, edge.pattern)
             self.dependents[edge.name] = (*self.dependents.get(edge.name, ()), back)
         self._raise_levels(name)
 
@@ -127,7 +124,7 @@ def live_dependents(name: str, graph: Graph, statuses: Mapping[str, Status]) -> 
     return tuple(status.spec.name for status in found if status.state in LIVE and not status.stuck)
 
 
-# ---------------------------------------------------------------- blockers
+# ---------------------------------------------------------------- met or not
 
 
 def wanted(status: Status) -> bool:
@@ -148,86 +145,6 @@ def met(edge: Requirement, target: Status | None) -> bool:
             return target.pid is not None or target.spec.program is None
         case Condition.HEALTHY:
             return target.health is Health.HEALTHY
+        case Condition.LOG:
+            return edge.pattern in target.matched
     return target.ready
-
-
-def blockers(requires: Iterable[Requirement], statuses: Mapping[str, Status]) -> tuple[Blocker, ...]:
-    """The unmet requirements, each with its reason."""
-    return tuple(
-        Blocker(edge.name, edge.condition, why(edge, target, statuses), for_good(target))
-        for edge in requires
-        if not met(edge, target := statuses.get(edge.name))
-    )
-
-
-def for_good(target: Status | None) -> bool:
-    """Whether an unmet requirement stays unmet until somebody gives an order."""
-    if target is None or not wanted(target) or target.state in REST or target.stuck:
-        return True
-    return target.state is State.BLOCKED and any(blocker.for_good for blocker in target.blocked_on)
-
-
-def why(edge: Requirement, target: Status | None, statuses: Mapping[str, Status]) -> str:
-    """Why a requirement is not met, in words that change only when the facts do (no countdowns)."""
-    name = edge.name
-    if target is None:
-        return f"there is no worker named {name}"
-    if target.stuck:
-        return f"{name} is stuck: it was killed and is still there"
-    if target.removing:
-        return f"{name} is being removed"
-    match target.state:
-        case State.STOPPED:
-            return f"{name} is stopped"
-        case State.DONE:
-            return f"{name} has ended: {words_of(target.last_exit)}"
-        case State.FAILED:
-            return f"{name} failed: {words_of(target.last_exit)}"
-        case State.BACKOFF:
-            return backoff_in_words(target)
-        case State.BLOCKED:
-            return why_blocked(target, statuses)
-        case State.KILLING:
-            return f"{name} is being killed"
-        case State.STOPPING if not target.wanted:
-            return f"{name} is being stopped"
-        case State.STOPPING:
-            return f"{name} is stopping, to start again"
-    return of_one_that_is_up(edge, target)
-
-
-def of_one_that_is_up(edge: Requirement, target: Status) -> str:
-    name = edge.name
-    if edge.condition not in HOLDING:
-        return f"{name} has not finished"
-    if not target.wanted:
-        return f"{name} is to be stopped"
-    if target.cycling:
-        return f"{name} is to be restarted"
-    if target.state is State.STARTING:
-        return f"{name} is starting"
-    return f"{name} is not {edge.condition}"
-
-
-def why_blocked(target: Status, statuses: Mapping[str, Status]) -> str:
-    """The trouble at the root of a chain of blocked workers. What is merely on its way is not told: it changes soon."""
-    name = target.name
-    if not target.blocked_on:
-        return f"{name} has not started yet"
-    while target.blocked_on:
-        blocker = next((each for each in target.blocked_on if each.for_good), target.blocked_on[0])
-        root = statuses.get(blocker.worker)
-        if root is None or root.state is not State.BLOCKED:
-            trouble = blocker.for_good or (root is not None and root.state is State.BACKOFF)
-            return f"{name} is blocked because {blocker.why}" if trouble else f"{name} waits for others"
-        target = root
-    return f"{name} waits for others"
-
-
-def backoff_in_words(target: Status) -> str:
-    """ "db is in back-off for 8 s: try 3 of 5, exit 1"."""
-    policy: RestartPolicy = target.spec.restart
-    limit = f" of {policy.max_restarts}" if policy.max_restarts else ""
-    length = f" for {(target.deadline or target.since) - target.since:.3g} s"
-    tries = f"try {target.failures}{limit}, " if target.failures else ""
-    return f"{target.name} is in back-off{length}: {tries}{words_of(target.last_exit)}"

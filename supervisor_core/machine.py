@@ -10,7 +10,7 @@ Known wart: the statuses are copied (the dict, not the values) for each input, s
 from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 
-from . import orders, reports
+from . import declaring, orders, reports
 from .dossier import Memory
 from .errors import IllegalInput
 from .graph import Graph
@@ -55,7 +55,7 @@ class Machine:
 
     def plan(self, specs: Iterable[WorkerSpec]) -> Plan:
         """What `Apply(specs)` would do now."""
-        return orders.plan_of(self.statuses, self._memories, specs)
+        return declaring.plan_of(self.statuses, self._memories, specs)
 
     def next_deadline(self) -> float | None:
         """When `Tick` is due next, in the seconds that `handle` gets; None when nothing is."""

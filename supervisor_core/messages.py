@@ -68,6 +68,20 @@ class Kill(Order):
 
 
 @dataclass(frozen=True, slots=True)
+class Enable(Order):
+    """It may be started again; nothing is started by this."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disable(Order):
+    """Nothing starts it any more until it is enabled. A run goes on to its end; what only waits is stopped."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Signal(Order):
     """`signal` is a name without SIG, e.g. "HUP". To the leader, or to every process of the tree."""
 
@@ -167,6 +181,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Launch(Action):
+    """`spec` is what to run, with the number of its slot in the place of `{slot}`."""
+
     spec: WorkerSpec
 
 

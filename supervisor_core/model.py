@@ -17,6 +17,12 @@ from .declared import Overlap as Overlap
 from .declared import Probe as Probe
 from .declared import Program as Program
 from .declared import Schedule as Schedule
+from .requirement import SLOT as SLOT
+from .requirement import Blocker as Blocker
+from .requirement import Condition as Condition
+from .requirement import Follow as Follow
+from .requirement import Pool as Pool
+from .requirement import Requirement as Requirement
 
 EMPTY: Mapping[str, str] = {}
 
@@ -57,24 +63,6 @@ class Health(StrEnum):
     UNHEALTHY = "unhealthy"
 
 
-class Condition(StrEnum):
-    """What a requirement must have reached before its dependent may start."""
-
-    READY = "ready"
-    STARTED = "started"
-    HEALTHY = "healthy"
-    COMPLETED = "completed"
-    COMPLETED_SUCCESSFULLY = "completed_successfully"
-
-
-class Follow(StrEnum):
-    """What a running dependent does when the run that it started with is gone."""
-
-    IGNORE = "ignore"
-    RESTART = "restart"
-    STOP = "stop"
-
-
 class RestartWhen(StrEnum):
     """After which ends a worker is started again."""
 
@@ -84,17 +72,11 @@ class RestartWhen(StrEnum):
 
 
 class OnGiveUp(StrEnum):
-    """What happens when no further try is allowed: to this worker alone, or to the whole supervisor."""
+    """What happens when no further try is allowed: this worker fails, all leave, or the tries begin anew later."""
 
     FAIL = "fail"
     SHUTDOWN = "shutdown"
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    name: str
-    condition: Condition = Condition.READY
-    follow: Follow = Follow.IGNORE
+    RETRY = "retry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +85,8 @@ class RestartPolicy:
 
     The delay before try n is `backoff_initial * backoff_factor ** (n - 1)`, at most `backoff_max`, spread by
     plus or minus `jitter` (a fraction). `max_restarts` tries within `window`; 0 means without limit.
-    Being up for `stable_after` clears the count.
+    Being up for `stable_after` clears the count. With `OnGiveUp.RETRY` the tries begin anew after `retry_every`, spread
+    like the other delays.
     """
 
     restart: RestartWhen = RestartWhen.NEVER
@@ -116,6 +99,7 @@ class RestartPolicy:
     window: float = 600.0
     stable_after: float = 10.0
     on_give_up: OnGiveUp = OnGiveUp.SHUTDOWN
+    retry_every: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +129,7 @@ class WorkerSpec:
     `one_shot`: an order to start it is answered when it is done, not when it is ready.
     `ready` and `alive` are how the shell sees that it is, `hooks` what it runs beside it; the machine reads none.
     `patterns` are the regular expressions that dependents wait for in its output.
+    `pool`: it runs only with a slot of that pool, whose number takes the place of `{slot}` in its program.
     `groups` are the `[group.NAME]`s that it is in. `source` is where it was written, as `file:line`.
     """
 
@@ -163,6 +148,7 @@ class WorkerSpec:
     alive: Probe | None = None
     hooks: Hooks = field(default_factory=Hooks)
     patterns: tuple[str, ...] = ()
+    pool: Pool | None = None
     logs: LogPolicy = field(default_factory=LogPolicy)
     schedule: Schedule | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -198,16 +184,6 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
-class Blocker:
-    """One unmet requirement, in words. `for_good`: nothing that is under way will ever meet it, only an order."""
-
-    worker: str
-    condition: Condition
-    why: str
-    for_good: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Status:
     """All that is known about one worker after one change. Times in seconds since the epoch (`clock.py`).
 
@@ -215,6 +191,11 @@ class Status:
     id of the operation that will be answered by the next run. `stuck`: killed twice and still there.
     `leader_gone` is the number of descendants left when the main process went first, else None. `outdated`: the live
     run was started with an older config, of which the next launch will know nothing.
+
+    `failures` are those in a row, `tries` those that count against the limit of the restart policy; `gave_up`: they
+    were too many, and it is in a long back-off. `enabled`: it may be started. `stopped_by`: who has it not wanted.
+    `matched` are the patterns that a line of the live run has matched. `slot` is the number in the pool, of a live run
+    only, and `wanted_since` the place in its line.
     """
 
     spec: WorkerSpec
@@ -239,6 +220,13 @@ class Status:
     cycling: bool = False
     leader_gone: int | None = None
     outdated: bool = False
+    tries: int = 0
+    gave_up: bool = False
+    enabled: bool = True
+    stopped_by: str = ""
+    matched: tuple[str, ...] = ()
+    slot: int | None = None
+    wanted_since: float | None = None
 
     @property
     def name(self) -> str:
@@ -260,8 +248,12 @@ class Status:
             words.append(f"run {self.run}")
         if self.pid is not None:
             words.append(f"pid {self.pid}")
-        flags = [name for name in ("ready", "stuck", "removing", "cycling", "outdated") if getattr(self, name)]
-        words += flags
+        flags = ("ready", "stuck", "removing", "cycling", "outdated", "gave_up")
+        words += [name for name in flags if getattr(self, name)]
+        if not self.enabled:
+            words.append("disabled")
+        if self.slot is not None:
+            words.append(f"slot {self.slot}")
         if not self.wanted:
             words.append("not wanted")
         if self.failures:

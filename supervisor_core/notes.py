@@ -27,7 +27,8 @@ STATUS: dict[str, tuple[object, tuple[type, ...]]] = {
     "wanted": (False, (bool,)), "ready": (False, (bool,)), "health": (Health.UNKNOWN, (str,)),
     "pid": (None, (int,)), "deadline": (None, NUMBER), "failures": (0, (int,)), "restarts": (0, (int,)),
     "blame": (None, (str,)), "stuck": (False, (bool,)), "removing": (False, (bool,)),
-    "cycling": (False, (bool,)), "leader_gone": (None, (int,)),
+    "cycling": (False, (bool,)), "leader_gone": (None, (int,)), "gave_up": (False, (bool,)), "enabled": (True, (bool,)),
+    "stopped_by": ("", (str,)), "slot": (None, (int,)), "wanted_since": (None, NUMBER),
 }  # fmt: skip
 """Fields of `Status` that are noted when they are not as usual, and of what type they are."""
 
@@ -67,7 +68,7 @@ class Remembered:
         if self.status.live or (self._is_stopped and not self.left):
             return self
         now = self.status
-        return Remembered(Status(now.spec, run=now.run, last_exit=now.last_exit), as_new=True)
+        return Remembered(Status(now.spec, run=now.run, last_exit=now.last_exit, enabled=now.enabled), as_new=True)
 
     @property
     def _is_stopped(self) -> bool:
@@ -78,7 +79,7 @@ class Remembered:
         status = replace(
             self.status, state=State.STARTING, run=run, pid=pid, since=now,
             deadline=now + self.status.spec.restart.stable_after, ready=False, stuck=False, cycling=False,
-            leader_gone=None, health=Health.UNKNOWN,
+            leader_gone=None, health=Health.UNKNOWN, gave_up=False, matched=(), slot=None,
         )  # fmt: skip
         return Remembered(status)
 
@@ -103,6 +104,8 @@ def remember(status: Status, memory: Memory, *, leaving: bool = False) -> bytes:
         said["last_exit"] = _exit_of(status.last_exit)
     if memory.leader is not None:
         said["leader"] = _exit_of(memory.leader)
+    if status.matched:
+        said["matched"] = status.matched
     if memory.seen:
         said["seen"] = dict(memory.seen)
     if memory.tries:
@@ -146,19 +149,21 @@ def _recalled(said: Mapping[str, Any]) -> Remembered:
         stop = StopPolicy(tuple((str(name), float(seconds)) for name, seconds in said["stop"]), said["kill_timeout"])
     known = _typed(said, STATUS)
     known["health"] = Health(known.get("health", Health.UNKNOWN))
+    tries = tuple(float(at) for at in said.get("tries", ()))
     status = Status(
         _bare(_of(said["name"], str), stop),
         state=state,
         run=_of(said.get("run", 0), int),
         since=float(said["since"]),
         last_exit=_exit(said.get("last_exit")),
+        tries=len(tries),
+        matched=tuple(_of(pattern, str) for pattern in said.get("matched", ())),
         **known,
     )
     kept = _typed(said, MEMORY)
     if "interrupted" in kept:
         kept["interrupted"] = Cause(kept["interrupted"])
     seen = {_of(name, str): _of(run, int) for name, run in said.get("seen", {}).items()}
-    tries = tuple(float(at) for at in said.get("tries", ()))
     memory = Memory(leader=_exit(said.get("leader")), seen=seen, tries=tries, **kept)
     return Remembered(status, memory, _of(said.get("as_new", False), bool), _of(said.get("left", False), bool))
 

@@ -13,7 +13,19 @@ from .model import WorkerSpec
 from .wording import in_words
 
 AT_ONCE = frozenset(
-    {"requires", "autostart", "logs", "schedule", "labels", "links", "groups", "description", "source", "origin"}
+    {
+        "requires",
+        "autostart",
+        "patterns",
+        "logs",
+        "schedule",
+        "labels",
+        "links",
+        "groups",
+        "description",
+        "source",
+        "origin",
+    }
 )
 NEW_RUN = frozenset({"program", "ready_probe", "daemon"})
 
@@ -73,12 +85,13 @@ def plan(
     running: Mapping[str, WorkerSpec] = MappingProxyType({}),
     removing: Collection[str] = (),
     ended: Collection[str] = (),
+    disabled: Collection[str] = (),
     origin: str = "config",
 ) -> Plan:
     """Compares what was declared with what the file says now. Only workers of `origin` are changed or removed.
 
     `running` has the spec by which each wanted run goes on (an earlier change may still wait for its end);
-    `removing` counts as not there; `ended` are wanted and have ended by themselves.
+    `removing` counts as not there; `ended` are wanted and have ended by themselves; `disabled` are not begun.
     """
     wanted = {spec.name: spec for spec in new}
     added, changed, clashes, same = [], [], [], []
@@ -90,9 +103,10 @@ def plan(
             clashes.append(name)
         elif keys := changed_keys(before, spec):
             left = changed_keys(running[name], spec) if name in running else ()
-            restarts = not NEW_RUN.isdisjoint(left) and spec.schedule is None
+            begins = spec.schedule is None and name not in disabled
+            restarts = begins and not NEW_RUN.isdisjoint(left)
             waits = () if restarts else tuple(key for key in left if key not in AT_ONCE)
-            starts = name in ended and spec.schedule is None and not AT_ONCE.issuperset(keys)
+            starts = begins and name in ended and not AT_ONCE.issuperset(keys)
             words = {key: in_words(key, getattr(before, key), getattr(spec, key)) for key in {*keys, *waits}}
             changed.append(Change(name, keys, restarts, waits, starts, words))
         else:

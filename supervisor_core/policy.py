@@ -6,7 +6,7 @@ No worker but the one in question, no time but what is passed in. The order of `
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .model import Exit, RestartPolicy, RestartWhen
+from .model import Exit, OnGiveUp, RestartPolicy, RestartWhen, WorkerSpec
 from .table import Cause
 
 AGAIN_AFTER = frozenset({Cause.RESTART, Cause.FOLLOW, Cause.RELEASE})
@@ -20,6 +20,7 @@ class Facts:
     `failed`: the exit is a failure by the policy. `ours`: our signal or our cancel caused it. `interrupted`: what made
     us end the run, None if nothing did. `ordered`: start or restart was ordered while it was being ended. `cycling`:
     a cascade restart of it waits. `blame`: a probe failed or the start took too long. `wanted`: less *removing*.
+    `disabled`: nothing may start it.
     """
 
     failed: bool
@@ -31,6 +32,7 @@ class Facts:
     wanted: bool = True
     leaving: bool = False
     permanent: bool = False
+    disabled: bool = False
 
 
 def classify(facts: Facts, policy: RestartPolicy, tries: Sequence[float], now: float) -> Cause:
@@ -43,11 +45,11 @@ def classify(facts: Facts, policy: RestartPolicy, tries: Sequence[float], now: f
     if unwanted:
         return Cause.GONE
     if facts.interrupted in AGAIN_AFTER or facts.cycling or facts.ordered:
-        return Cause.AGAIN
+        return Cause.GONE if facts.disabled else Cause.AGAIN
     if facts.blame or own_failure:
-        allowed = not facts.permanent and may_try(policy, tries, now)
-        return Cause.CRASHED if allowed else Cause.EXHAUSTED
-    return Cause.CRASHED if policy.restart is RestartWhen.ALWAYS else Cause.FINISHED
+        allowed = not gives_up(policy, tries, now, permanent=facts.permanent) or retries_later(policy)
+        return Cause.CRASHED if allowed and not facts.disabled else Cause.EXHAUSTED
+    return Cause.CRASHED if policy.restart is RestartWhen.ALWAYS and not facts.disabled else Cause.FINISHED
 
 
 def failed(exit: Exit, policy: RestartPolicy) -> bool:
@@ -67,13 +69,32 @@ def may_try(policy: RestartPolicy, tries: Sequence[float], now: float) -> bool:
     return policy.max_restarts == 0 or len(recent(policy, tries, now)) < policy.max_restarts
 
 
-def delay(policy: RestartPolicy, failures: int, jitter: float = 0.0) -> float:
+def gives_up(policy: RestartPolicy, tries: Sequence[float], now: float, *, permanent: bool = False) -> bool:
+    """Whether a failure is the last one, of these tries at least: there are no more, or another one cannot help."""
+    return permanent or not may_try(policy, tries, now)
+
+
+def retries_later(policy: RestartPolicy) -> bool:
+    """Whether giving up is not for ever."""
+    return policy.on_give_up is OnGiveUp.RETRY and policy.restart is not RestartWhen.NEVER
+
+
+def delay(policy: RestartPolicy, failures: int, jitter: float = 0.0, *, gave_up: bool = False) -> float:
     """Seconds before the next try, after `failures` failures in a row; `jitter` is a number from -1 to 1."""
+    if gave_up:
+        return max(0.0, policy.retry_every * (1 + policy.jitter * jitter))
     try:
         plain = policy.backoff_initial * policy.backoff_factor ** max(0, failures - 1)
     except OverflowError:
         plain = policy.backoff_max
     return max(0.0, min(plain, policy.backoff_max) * (1 + policy.jitter * jitter))
+
+
+def start_deadline(spec: WorkerSpec, since: float) -> float | None:
+    """Until when a run that is starting has to be ready or, without a start timeout, when it counts as stable."""
+    if spec.start_timeout:
+        return since + spec.start_timeout
+    return None if spec.ready_probe else since + spec.restart.stable_after
 
 
 def words_of(exit: Exit | None) -> str:

@@ -7,9 +7,9 @@ who ended the run (`Exit.by`) and, of an exit that was seen just now, when it wa
 from dataclasses import replace
 
 from . import policy
-from .messages import Exited, Healthy, LeaderExited, NeverBegan, Ready, Report, Spawned, Unhealthy, Unready
+from .messages import Exited, Healthy, LeaderExited, Matched, NeverBegan, Ready, Report, Spawned, Unhealthy, Unready
 from .model import Exit, Health, OnGiveUp, State, Status
-from .policy import Facts, classify
+from .policy import Facts, classify, gives_up
 from .table import Cause
 from .turn import Turn
 
@@ -36,6 +36,9 @@ def take(turn: Turn, report: Report) -> None:
         case Unhealthy(reason=reason):
             turn.put(name, health=Health.UNHEALTHY)
             turn.step(name, Cause.UNHEALTHY, by=POLICY, blame=reason or "unhealthy")
+        case Matched(pattern=pattern):
+            if pattern not in status.matched:
+                turn.put(name, "matched", matched=(*status.matched, pattern))
         case LeaderExited():
             leader_exited(turn, status, report)
         case Exited(exit=exit):
@@ -112,17 +115,24 @@ def exited(turn: Turn, status: Status, exit: Exit) -> None:
         wanted=status.wanted and not status.removing,
         leaving=turn.leaving,
         permanent=exit.permanent,
+        disabled=not status.enabled,
     )
     cause = classify(facts, spec.restart, memory.tries, turn.now)
     goes_on = cause is Cause.AGAIN and status.run <= memory.old_run
+    counted = facts.failed or facts.blame
     after = turn.step(
         name,
         cause,
-        counted=facts.failed or facts.blame,
+        counted=counted,
+        gave_up=cause is Cause.CRASHED
+        and counted
+        and gives_up(spec.restart, memory.tries, turn.now, permanent=exit.permanent),
         last_exit=exit,
         restarting=status.restarting if goes_on else None,
         spec=memory.pending or spec,
     )
+    if cause is Cause.GONE and facts.disabled:
+        turn.put(name, wanted=False)
     follows = cause is Cause.AGAIN and memory.interrupted is Cause.FOLLOW
     turn.remember(name, pending=None, automatic=follows or cause is Cause.CRASHED)
     gave_up = cause is Cause.EXHAUSTED and spec.restart.on_give_up is OnGiveUp.SHUTDOWN
@@ -132,9 +142,11 @@ def exited(turn: Turn, status: Status, exit: Exit) -> None:
 
 def never_began(turn: Turn, status: Status) -> None:
     """The run that was to be taken over is none: it has not failed, and if it is wanted, the next one is launched."""
-    goes_on = status.wanted and not status.removing and not turn.leaving
+    goes_on = status.wanted and status.enabled and not status.removing and not turn.leaving
     spec = turn.memories[status.name].pending or status.spec
     turn.step(status.name, Cause.AGAIN if goes_on else Cause.GONE, spec=spec, restarting=None)
+    if not status.enabled:
+        turn.put(status.name, wanted=False)
     turn.remember(status.name, pending=None, automatic=False)
 
 
@@ -161,5 +173,7 @@ def deadline_passed(turn: Turn, status: Status) -> None:
             turn.step(name, Cause.TIMEOUT, deadline=turn.now + spec.stop.kill_timeout)
             if turn.memories[name].overdue >= 2 and not status.stuck:
                 turn.put(name, "stuck", stuck=True, restarting=None, cycling=False)
+        case State.BACKOFF if status.gave_up:
+            turn.step(name, Cause.TIMEOUT, by=POLICY, **turn.forgiven(name))
         case _:
             turn.step(name, Cause.TIMEOUT, by=POLICY)

@@ -1,19 +1,26 @@
 """Moves whatever may move now, until nothing does: admit, release, follow, remove, and the words for what must wait.
 
-Runs at the end of every turn over the workers that something happened to, in requirement order. It decides from
-statuses alone and never from the input at hand. What is decided here comes back as a cause of the table.
+Runs at the end of every turn over the workers that something happened to, in requirement order, and then over the
+pools. It decides from statuses alone and never from the input at hand. What is decided here comes back as a cause of
+the table.
 """
 
-from .graph import HOLDING, UP, blockers, live_dependents, wanted
+from .graph import HOLDING, UP, live_dependents, wanted
 from .model import REST, Follow, Phase, Requirement, State, Status
+from .pools import holders, line, no_slot
 from .table import Cause
 from .turn import Turn, busy
+from .why import blockers
 
 
 def settle(turn: Turn, *, was_busy: int, stay: bool) -> int:
     """Runs to the fixed point; ends the phase when its time has come. Returns how many workers are busy now."""
-    while (name := turn.next_awake()) is not None:
-        look_at(turn, name)
+    while True:
+        while (name := turn.next_awake()) is not None:
+            look_at(turn, name)
+        if not turn.pools:
+            break
+        serve(turn, min(turn.pools))
     is_busy = was_busy
     for name in turn.causes:
         before, after = turn.before.get(name), turn.statuses.get(name)
@@ -52,12 +59,34 @@ def admit_or_say_why(turn: Turn, status: Status) -> None:
     name = status.name
     reasons = blockers(status.spec.requires, turn.statuses)
     if not reasons and turn.phase is Phase.RUNNING and wanted(status):
-        turn.step(name, Cause.ADMIT)
+        if status.spec.pool is None:
+            turn.step(name, Cause.ADMIT)
+        else:
+            turn.pools.add(status.spec.pool.name)
         return
     if reasons != status.blocked_on:
         status = turn.put(name, "requirements", blocked_on=reasons)
     if status.restarting is not None and any(reason.for_good for reason in reasons):
         turn.put(name, "blocked for good", restarting=None)
+
+
+def serve(turn: Turn, pool: str) -> None:
+    """Gives the free slots, the lowest number first, and says to the others that there is none."""
+    turn.pools.discard(pool)
+    if turn.phase is not Phase.RUNNING:
+        return
+    having = holders(pool, turn.statuses)
+    taken, count = {status.slot for status in having}, len(having)
+    for status in line(pool, turn.statuses):
+        assert status.spec.pool is not None
+        slots = status.spec.pool.slots
+        if count < slots:
+            slot = next(number for number in range(slots) if number not in taken)
+            taken.add(slot)
+            count += 1
+            turn.step(status.name, Cause.ADMIT, slot=slot)
+        elif (reasons := (no_slot(status.spec.pool),)) != status.blocked_on:
+            turn.put(status.name, "pool", blocked_on=reasons)
 
 
 def release_or_say_whom(turn: Turn, status: Status) -> None:
@@ -83,7 +112,7 @@ def follow(turn: Turn, status: Status) -> bool:
         if edge.follow is not Follow.IGNORE and gone(turn, status.name, edge):
             turn.step(status.name, Cause.FOLLOW, by="dependency")
             if edge.follow is Follow.STOP:
-                turn.put(status.name, wanted=False, restarting=None, cycling=False)
+                turn.put(status.name, wanted=False, stopped_by="dependency", restarting=None, cycling=False)
             return True
     return False
 

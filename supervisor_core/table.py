@@ -15,9 +15,12 @@ How an exit is classified (the first that fits):
 | --- | --- | --- |
 | 1 | failure that neither our signal nor our cancel caused, never-retry worker, not wanted or leaving | `exhausted` |
 | 2 | not wanted, or leaving | `gone` |
-| 3 | interrupted by restart, follow or release; a cascade restart of it waits; start or restart was ordered meanwhile | `again` |
+| 3 | interrupted by restart, follow or release; a cascade restart of it waits; start or restart was ordered meanwhile | `again`, disabled: `gone` |
 | 4 | blame, or a failure that we did not cause | `crashed` if another try is allowed, else `exhausted` |
 | 5 | normal end | `crashed` (not counted) with the policy *always*, else `finished` |
+
+A disabled worker is allowed no other try, whatever its policy. One that is tried anew after giving up is *crashed* into a
+long back-off.
 
 Marks: **L** launch, **I** interrupt, **K** kill, **F** forgive (failures to 0), **C** count one failure (not for a normal
 end), **B** note the blame, **J** join: the order gets the operation that is under way.
@@ -69,9 +72,9 @@ MARKS = frozenset("LIKFCBJ")
 TEXT = """
 | state | start | stop | restart | kill | admit | release | follow | ready | unhealthy | timeout | stable | headless | finished | crashed | exhausted | gone | again |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-| **blocked** | · | stopped | · | stopped | starting L | | | | | | | | | | | | |
-| **starting** | · | · | stopping I (J while restarting) | killing K | | stopping I | stopping I | running | stopping I B | stopping I B | · F | stopping I | done | backoff C | failed C | stopped | blocked |
-| **running** | · | · | stopping I | killing K | | stopping I | stopping I | · | stopping I B | | · F | stopping I | done | backoff C | failed C | stopped | blocked |
+| **blocked** | · F | stopped | · F | stopped | starting L | | | | | | | | | | | | |
+| **starting** | · | · | stopping I F (J while restarting) | killing K | | stopping I | stopping I | running | stopping I B | stopping I B | · F | stopping I | done | backoff C | failed C | stopped | blocked |
+| **running** | · | · | stopping I F | killing K | | stopping I | stopping I | · | stopping I B | | · F | stopping I | done | backoff C | failed C | stopped | blocked |
 | **backoff** | blocked F | stopped | blocked F | stopped | | | | | | blocked | | | | | | | |
 | **stopping** | · F | · | · F (J) | killing K | | | | · | · | killing K | | · | done | backoff C | failed C | stopped | blocked |
 | **killing** | · F | · | · F (J) | · K | | | | · | · | · K | | · | done | backoff C | failed C | stopped | blocked |

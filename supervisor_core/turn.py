@@ -19,9 +19,13 @@ from .graph import Graph
 from .messages import Action, Changed, Event, Interrupt, KillRun, Launch, PhaseChanged, Removed
 from .model import LIVE, REST, Health, Phase, Requirement, State, Status, WorkerSpec
 from .notes import digest_of
+from .pools import at_slot
 from .table import TABLE, Cause
 
-SHOWN_TO_DEPENDENTS = ("state", "wanted", "ready", "health", "run", "pid", "cycling", "removing", "stuck", "blocked_on")
+SHOWN_TO_DEPENDENTS = (
+    "state", "wanted", "ready", "health", "run", "pid", "cycling", "removing", "stuck", "blocked_on", "matched",
+    "enabled", "stopped_by",
+)  # fmt: skip
 """A change of one of these can change what a dependent may do or what it says about its wait."""
 
 WORDS = frozenset({"blocked_on", "waiting_for", "dependents"})
@@ -31,13 +35,6 @@ WORDS = frozenset({"blocked_on", "waiting_for", "dependents"})
 def busy(status: Status) -> bool:
     """Whether the supervisor has to wait for this worker before it may end."""
     return status.state not in REST and not status.stuck
-
-
-def start_deadline(spec: WorkerSpec, since: float) -> float | None:
-    """Until when a run that is starting has to be ready or, without a start timeout, when it counts as stable."""
-    if spec.start_timeout:
-        return since + spec.start_timeout
-    return None if spec.ready_probe else since + spec.restart.stable_after
 
 
 class Turn:
@@ -69,6 +66,7 @@ class Turn:
         self.told: dict[str, str] = {}
         self.forgotten: dict[str, int] = {}
         self.touched: dict[str, None] = {}
+        self.pools: set[str] = set()
         self._own_graph = False
         self._dirty: set[str] = set()
         self._queue: list[tuple[int, str]] = []
@@ -93,6 +91,8 @@ class Turn:
             self.wake_dependents(name)
         if (old.live, old.stuck) != (new.live, new.stuck):
             self.wake_targets(name)
+        if old.live and not new.live and old.spec.pool is not None:
+            self.pools.add(old.spec.pool.name)
         return new
 
     def remember(self, name: str, **changes: Any) -> Memory:
@@ -193,12 +193,12 @@ class Turn:
             return status
         changes: dict[str, Any] = more
         if "F" in marks:
-            changes["failures"] = 0
-            self.remember(name, tries=())
+            changes |= self.forgiven(name)
         if "C" in marks and counted:
             changes["failures"] = status.failures + 1
-            tries = (*self.memories[name].tries, self.now)
-            self.remember(name, tries=policy.recent(status.spec.restart, tries, self.now))
+            tries = policy.recent(status.spec.restart, (*self.memories[name].tries, self.now), self.now)
+            self.remember(name, tries=tries)
+            changes["tries"] = len(tries)
         if "B" in marks:
             changes["blame"] = blame
         if "L" in marks:
@@ -212,10 +212,15 @@ class Turn:
             self._enter(name, cell.to, changes)
         return self.put(name, cause, **changes)
 
+    def forgiven(self, name: str) -> dict[str, Any]:
+        """Forgets the failures counted so far; gives the changes of the status that go with it."""
+        self.remember(name, tries=())
+        return {"failures": 0, "tries": 0}
+
     def _launch(self, name: str, changes: dict[str, Any]) -> None:
         status, memory = self.statuses[name], self.memories[name]
         run = status.run + 1
-        self.actions.append(Launch(name, run, status.spec))
+        self.actions.append(Launch(name, run, at_slot(status.spec, changes.get("slot"))))
         changes.update(run=run, blame=None, outdated=False, restarts=status.restarts + memory.automatic)
         targets = ((edge.name, self.statuses.get(edge.name)) for edge in status.spec.requires)
         seen = {target: seen.run for target, seen in targets if seen is not None}
@@ -235,11 +240,13 @@ class Turn:
     def _enter(self, name: str, state: State, changes: dict[str, Any]) -> None:
         """What comes with being in a state: since when, until when, and what is no longer true."""
         spec = self.statuses[name].spec
+        before = self.statuses[name].state
         changes.update(state=state, since=self.now, ready=False, blocked_on=(), waiting_for=())
         changes["deadline"] = None
+        changes.setdefault("gave_up", False)
         match state:
             case State.STARTING:
-                changes["deadline"] = start_deadline(spec, self.now)
+                changes["deadline"] = policy.start_deadline(spec, self.now)
             case State.RUNNING:
                 changes.update(ready=True, deadline=self.now + spec.restart.stable_after)
             case State.STOPPING:
@@ -248,8 +255,12 @@ class Turn:
                 changes["deadline"] = self.now + spec.stop.kill_timeout
             case State.BACKOFF:
                 failures = changes.get("failures", self.statuses[name].failures)
-                changes["deadline"] = self.now + policy.delay(spec.restart, failures, self.jitter())
+                pause = policy.delay(spec.restart, failures, self.jitter(), gave_up=changes["gave_up"])
+                changes["deadline"] = self.now + pause
+            case State.BLOCKED if before in REST and spec.pool is not None:
+                changes["wanted_since"] = self.now
         if state not in LIVE:
+            changes.update(slot=None, matched=())
             changes.update(pid=None, leader_gone=None, stuck=False, cycling=False, health=Health.UNKNOWN)
             changes["outdated"] = False
 

@@ -24,10 +24,11 @@ KEYS = {
     "steps": "stop_signal",
     "ready_probe": "ready",
     "timeout": "hook_timeout",
+    "retry_every": "on_give_up",
 }
 """Fields that have another name in the file."""
 
-IMPLIED = frozenset({"notify", "watchdog", "after"})
+IMPLIED = frozenset({"notify", "watchdog", "after", "patterns"})
 """Fields that follow from probes and hooks, which are told themselves."""
 
 

@@ -1,4 +1,4 @@
-"""Verbs that change something: start, stop, restart, kill, signal, shutdown.
+"""Verbs that change something: start, stop, restart, kill, enable, disable, signal, shutdown.
 
 All orders are given before any is waited for, in the order of the names; an operation's id is known before the wait,
 so that Ctrl-C can tell it. Known wart: the wait for a service's own end is by looking at its lock ten times a second.
@@ -42,7 +42,7 @@ class Answer:
 
 
 def act(options: argparse.Namespace) -> int:
-    """start, stop, restart, kill: 0 when all is done, 1 when one failed, 5 when one is not settled in time."""
+    """All orders to workers but signals: 0 when all is done, 1 when one failed, 5 when one is not settled in time."""
     target = find_target(options)
     try:
         with Client(target) as client:

@@ -82,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     status = add("status", "reading", "show the workers; 3 when one is down", "ps", "list")
     status.add_argument("names", nargs="*", metavar="NAME", help=ADDRESSES)
 
+    why = add("why", "reading", "say why workers are not up, one sentence each; 3 when one is down")
+    why.add_argument("names", nargs="*", metavar="NAME", help=ADDRESSES)
+
     for name, help in (
         ("start", "start workers; returns when they are ready"),
         ("stop", "stop workers; returns when nothing of them is left"),
@@ -95,6 +98,14 @@ def _parser() -> argparse.ArgumentParser:
                 "--cascade", action="store_true", help="along with what requires it, or what it requires"
             )
         _add_waiting(order)
+
+    for name, help in (
+        ("enable", "let workers be started again; starts nothing"),
+        ("disable", "let nothing start workers until they are enabled; what runs goes on"),
+    ):
+        order = add(name, "orders", help, function="act")
+        order.add_argument("names", nargs="+", metavar="NAME", help=ADDRESSES)
+        order.set_defaults(wait=True, timeout=30.0)
 
     signal = add("signal", "orders", "send a signal, to the main process or to the whole tree")
     signal.add_argument("signal", metavar="SIGNAL", help="a name such as HUP")

@@ -1,4 +1,4 @@
-"""Verbs that only read: status, check, token, login, socket.
+"""Verbs that only read: status, why, check, token, login, socket.
 
 `check` needs no service and no network. Known wart: whether a file is a fragment is guessed: it is, when the config
 above it includes it, or when it has another name than quarterdeck.toml and no `[service]`.
@@ -43,6 +43,29 @@ def status(options: argparse.Namespace) -> int:
         show.as_json({**answer, "workers": rows})
     else:
         show.table(rows)
+    return DOWN if any(show.down(row) for row in rows) else DONE
+
+
+def why(options: argparse.Namespace) -> int:
+    """Prints one sentence for each worker that is not up, all of them without names; 3 when one of them is down."""
+    from ..client import Client, Declined, Unreachable
+
+    try:
+        with Client(find_target(options)) as client:
+            rows = resolve(client, options.names) if options.names else client.workers()["workers"]
+            rows = [client.worker(row["name"]) if row["why"] else row for row in rows]
+    except Unreachable as error:
+        return complain(error, UNREACHABLE)
+    except Declined as error:
+        return complain(show.clean(error), FAILED)
+    if options.output == "json":
+        show.as_json([{key: row[key] for key in ("name", "state", "why", "blocked_on")} for row in rows])
+        return DOWN if any(show.down(row) for row in rows) else DONE
+    for row in rows:
+        if row["why"] or options.names:
+            print(show.clean(row["why"] or f"{row['name']} is up"))
+    if not options.names and not any(row["why"] for row in rows):
+        print("all workers are up")
     return DOWN if any(show.down(row) for row in rows) else DONE
 
 

@@ -104,20 +104,30 @@ def age(seconds: float) -> str:
     return f"{count // 86_400}d{count % 86_400 // 3600:02}h"
 
 
+def _blocker(told: Row, now: float) -> str:
+    moment = _moment(told.get("next"))
+    left = "" if moment is None else f", next in {age(max(0.0, moment - now))}"
+    return f"{told['worker']} ({told['why']}{left})"
+
+
 def reason(row: Row, now: float) -> str:
     """Why it is as it is, in a few words; empty for a worker that simply runs."""
     words = []
     if row.get("blocked_on"):
-        words.append("waits for " + ", ".join(f"{b['worker']} ({b['why']})" for b in row["blocked_on"]))
+        words.append("waits for " + ", ".join(_blocker(b, now) for b in row["blocked_on"]))
     if row.get("waiting_for"):
         words.append("held by " + ", ".join(row["waiting_for"]))
     if row.get("stuck"):
         words.append("killed, and still there")
     if row.get("leader_gone") is not None:
         words.append(f"main gone, {row['leader_gone']} left")
+    if not row.get("enabled", True):
+        words.append("disabled")
     if row.get("outdated"):
         words.append("started with an older config")
     deadline = _moment(row.get("deadline"))
+    if row.get("gave_up"):
+        words.append("gave up for now")
     if row["state"] == "backoff" and deadline is not None:
         words.append(f"next try in {age(max(0.0, deadline - now))}")
     if said := row.get("said"):

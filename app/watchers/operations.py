@@ -11,10 +11,10 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
-from supervisor_core.messages import Changed, Kill, Order, Restart, Signal, Start, Stop
+from supervisor_core.messages import Changed, Disable, Enable, Kill, Order, Restart, Signal, Start, Stop
 
 from ..host import Host
-from .outcome import Operation, first_run
+from .outcome import Operation, first_run, switched
 from .past import LOST, Kept, KeyReused, Keys, Past, refuse_other, resumed, wording
 from .settling import KEPT_SECONDS, Settling
 
@@ -22,6 +22,8 @@ __all__ = ["ORDERS", "KeyReused", "Operations"]
 
 ORDERS: dict[str, Callable[..., Order]] = {"start": Start, "stop": Stop, "restart": Restart, "kill": Kill}
 """Actions by the name they have in the API."""
+
+SWITCHES: dict[str, Callable[..., Order]] = {"enable": Enable, "disable": Disable}
 
 
 class Operations(Settling):
@@ -97,6 +99,17 @@ class Operations(Settling):
         operation = Operation(
             id, "signal", name, by, self._host.now(), "done", f"sent {signal} to {whom} of run {before.run}", before.run
         )
+        self._keep(operation)
+        self._tell(operation)
+        return operation
+
+    async def switch(self, action: str, name: str, *, by: str = "system", reason: str = "") -> Operation:
+        """Enables or disables; it is settled at once. Raises `Refused`."""
+        self._status(name)
+        id = "op-" + secrets.token_hex(8)
+        await self._host.tell(SWITCHES[action](name, by=by, operation=id))
+        outcome = switched(self._status(name))
+        operation = Operation(id, action, name, by, self._host.now(), "done", outcome, reason=reason)
         self._keep(operation)
         self._tell(operation)
         return operation

@@ -76,6 +76,17 @@ def with_kill(verdict: Verdict, action: str, now: Status, stopping: float | None
     return Verdict("done", f"killed after {waited:.3g} s")
 
 
+def switched(now: Status) -> str:
+    """What enabling or disabling led to, in words."""
+    if not now.enabled and now.live:
+        return f"disabled; run {now.run} goes on, and nothing starts another one: stop it to end this one"
+    if not now.enabled:
+        return "disabled; nothing starts it until it is enabled"
+    if now.live or now.wanted:
+        return "enabled"
+    return "enabled; it starts with the service, or by an order" if now.spec.autostart else "enabled; start it"
+
+
 def _judge_stop(now: Status, by: str) -> Verdict | None:
     if now.state in REST:
         return Verdict("done", "stopped")
@@ -90,6 +101,8 @@ def _judge_start(until: str, floor: int, now: Status, by: str) -> Verdict | None
     name, exit = now.name, now.last_exit
     if now.removing:
         return Verdict("superseded", f"{name} is being removed{_by(by)}")
+    if not now.enabled and (now.run < floor or not now.live):
+        return Verdict("superseded", f"{name} was disabled{_by(by)}")
     if now.state is State.DONE and now.run >= floor and (until == "done" or _once(now)):
         return Verdict("done", f"run {now.run} is done: {words_of(exit)}")
     if until == "ready" and now.run >= floor:

@@ -6,8 +6,10 @@ and a handler. What changes something is in `orders.py`, lines are in `logs.py`,
 
 from starlette.responses import Response
 
-from supervisor_core.model import Phase
+from supervisor_core.model import Phase, Status
+from supervisor_core.why import why
 
+from ..host import Probed
 from . import config, wire
 from .contract import docs_page, openapi
 from .detail import probed, spec
@@ -15,7 +17,7 @@ from .download import BINARY, download
 from .histogram import histogram
 from .history import list_audit, list_events, list_runs
 from .logs import get_lines, stream_lines
-from .orders import act, get_operation, send_signal, shut_down
+from .orders import act, get_operation, send_signal, shut_down, switch
 from .params import Params
 from .routes import Call, Query, Route
 from .select import filtered, find, status_of
@@ -100,8 +102,18 @@ async def get_worker(call: Call) -> Response:
     told = call.services.rows.status(entry, snapshot.cursor.boot)
     now = status_of(entry)
     told["spec"] = spec(now.spec) | {"source": call.services.source_of(now.spec)}
-    told |= probed(call.host.probed(now.name, now.run))
+    findings = call.host.probed(now.name, now.run)
+    told |= probed(findings)
+    told["why"] = why_now(call, now, findings)
     return Response(wire.dump(told), media_type=wire.JSON)
+
+
+def why_now(call: Call, status: Status, findings: Probed) -> str:
+    """Why a worker is not up, as of this moment: with countdowns, the slots of its pool and what its probe found."""
+    statuses = {name: status_of(entry) for name, entry in call.host.snapshot().workers.items()}
+    planned = call.services.rows.schedules.get(status.name)
+    bad = next((f"{each.role} probe: {each.text}" for each in findings[0] if not each.good and each.text), "")
+    return why(status, statuses, call.host.now(), planned=None if planned is None else planned.next, probe=bad)
 
 
 # ---------------------------------------------------------------- the table
@@ -154,6 +166,13 @@ def order(path: str, action: str, summary: str) -> Route:
     )
 
 
+def flip(action: str, summary: str) -> Route:
+    return Route(
+        "POST", f"{ONE}/{action}", "operate", handler=switch(action), summary=summary,
+        body="{reason: string, if_version: string}", answers=(200, 400, 404, 409, 413, 415, 422, 507),
+    )  # fmt: skip
+
+
 async def get_openapi(call: Call) -> Response:
     return Response(openapi(ROUTES, call.root, call.services.settings.version), media_type=wire.JSON)
 
@@ -179,6 +198,8 @@ ROUTES: tuple[Route, ...] = (
     order("shutdown", "stop", "The same as stop"),
     order("restart", "restart", "Restart it; answered when the new run is ready"),
     order("kill", "kill", "Kill its tree at once"),
+    flip("enable", "It may be started again; nothing is started by this"),
+    flip("disable", "Nothing starts it until it is enabled, remembered over restarts; what runs goes on"),
     Route(
         "POST", f"{ONE}/signal", "operate", handler=send_signal, summary="Send a signal to its leader or its tree",
         body="{signal: string, tree: boolean}", answers=(200, 400, 404, 409, 413, 415, 422),

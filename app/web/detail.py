@@ -3,10 +3,10 @@
 Everything else that becomes JSON is in `wire.py`. No secret passes here: of variables and headers the names only.
 """
 
-from supervisor_core.model import Probe, WorkerSpec
+from supervisor_core.model import OnGiveUp, Probe, WorkerSpec
 
 from ..host import Probed
-from .wire import Json, when
+from .wire import Json, requirement, when
 
 
 def probe(wanted: Probe | None) -> Json | None:
@@ -69,7 +69,8 @@ def spec(wanted: WorkerSpec) -> Json:
         "one_shot": wanted.one_shot,
         "essential": wanted.essential,
         "daemon": wanted.daemon,
-        "requires": [{"worker": r.name, "condition": r.condition, "follow": r.follow} for r in wanted.requires],
+        "requires": [requirement(each) | {"follow": each.follow} for each in wanted.requires],
+        "pool": None if wanted.pool is None else {"name": wanted.pool.name, "slots": wanted.pool.slots},
         "restart": restart.restart,
         "success_exit_codes": sorted(restart.success_exit_codes),
         "backoff": {
@@ -82,6 +83,7 @@ def spec(wanted: WorkerSpec) -> Json:
         "window": restart.window,
         "stable_after": restart.stable_after,
         "on_give_up": restart.on_give_up,
+        "retry_every": restart.retry_every if restart.on_give_up is OnGiveUp.RETRY else None,
         "stop_steps": [[name, seconds] for name, seconds in stop.steps],
         "stop_timeout": stop.timeout,
         "labels": dict(wanted.labels),

@@ -54,6 +54,26 @@ def act(action: str) -> Handler:
     return handler
 
 
+def switch(action: str) -> Handler:
+    """The handler of POST /api/v1/workers/{name}/enable and disable: settled at once."""
+
+    async def handler(call: Call) -> Response:
+        name = call.request.path_params["name"]
+        find(call.host.snapshot(), name)
+        body = await read_object(call.request, reason=str, if_version=str)
+        refuse_outdated(call, name, body.get("if_version"))
+        try:
+            operation = await call.services.operations.switch(
+                action, name, by=call.caller.who, reason=body.get("reason", "")[:500]
+            )
+        except Refused as refusal:
+            raise refused(refusal.code, str(refusal)) from None
+        call.request.state.operation = operation.id
+        return await acknowledge(call, operation)
+
+    return handler
+
+
 async def acknowledge(call: Call, operation: Operation) -> Response:
     """Answers when the order and what became of it are on the disk; raises `Problem` 507 when they are not."""
     ledger = call.services.ledger

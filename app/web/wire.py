@@ -15,7 +15,8 @@ import orjson
 from supervisor_core.journal import Cursor, Entry, Snapshot
 from supervisor_core.lines import Gap, Line, RunMark, make_key
 from supervisor_core.messages import Changed, PhaseChanged, Removed
-from supervisor_core.model import Exit, Status
+from supervisor_core.model import Blocker, Exit, Requirement, Status
+from supervisor_core.why import why as why_not_up
 
 from ..times import Planned
 from ..watchers.conditions import Condition
@@ -66,6 +67,16 @@ def status(entry: Entry, boot: int, planned: Planned | None = None) -> Json:
     return status_of(entry.event.status, f"{boot}:{entry.seq}", entry.time, planned)
 
 
+def blocker(told: Blocker) -> Json:
+    shown: Json = {"worker": told.worker, "condition": told.condition, "why": told.why}
+    return shown if told.next is None else {**shown, "next": when(told.next)}
+
+
+def requirement(asked: Requirement) -> Json:
+    told: Json = {"worker": asked.name, "condition": asked.condition}
+    return told | ({"pattern": asked.pattern} if asked.pattern else {})
+
+
 def schedule(planned: Planned | None) -> Json | None:
     if planned is None:
         return None
@@ -85,13 +96,16 @@ def status_of(now: Status, version: str, time: float, planned: Planned | None = 
         "since": when(now.since),
         "deadline": when_or_none(now.deadline),
         "version": version,
-        "blocked_on": [{"worker": b.worker, "condition": b.condition, "why": b.why} for b in now.blocked_on],
+        "why": why_not_up(now, {}, planned=None if planned is None else planned.next),
+        "blocked_on": [blocker(each) for each in now.blocked_on],
         "waiting_for": now.waiting_for,
         "failures": now.failures,
+        "tries": now.tries,
+        "gave_up": now.gave_up,
         "max_restarts": spec.restart.max_restarts,
         "restarts": now.restarts,
         "last_exit": last_exit(now.last_exit),
-        "requires": [{"worker": r.name, "condition": r.condition} for r in spec.requires],
+        "requires": [requirement(each) for each in spec.requires],
         "dependents": now.dependents,
         "restarting": now.restarting,
         "stuck": now.stuck,
@@ -99,7 +113,10 @@ def status_of(now: Status, version: str, time: float, planned: Planned | None = 
         "leader_gone": now.leader_gone,
         "outdated": now.outdated,
         "origin": spec.origin,
-        "enabled": True,
+        "enabled": now.enabled,
+        "stopped_by": now.stopped_by,
+        "pool": None if spec.pool is None else spec.pool.name,
+        "slot": now.slot,
         "schedule": schedule(planned),
         "log": {"key": log_key(time)},
         "labels": dict(spec.labels),

@@ -108,8 +108,10 @@ def describe(status: Json, now: float) -> Words:
             detail = ", ".join(part for part in (gone, old) if part)
             return words("ok", "running", detail) if ready else words("move", "running", "not ready")
         case "backoff":
-            most = status.get("max_restarts")
-            tries = f"{status.get('failures', 0)}/{most}" if most else f"{status.get('failures', 0)}"
+            if status.get("gave_up"):
+                return words("fail", f"gave up, retry in {age(left)}", last, ("start", "Retry now"))
+            most, count = status.get("max_restarts"), status.get("tries", status.get("failures", 0))
+            tries = f"{count}/{most}" if most else f"{count}"
             return words("warn", f"retry {tries} in {left} s", last, ("start", "Retry now"))
         case "stopping":
             why = "to restart" if status.get("restarting") else ""

@@ -75,6 +75,7 @@ export class Table {
     }
     setShape(row, words.shape);
     this.speak(row, words);
+    must(".state", row).title = status.why ?? "";
     this.tickAge(row, status);
     setText(must('[data-part="run"]', row), status.run ? `run ${status.run}${status.pid ? ` · ${status.pid}` : ""}` : "");
     setText(must('[data-part="restarts"]', row), status.restarts ? String(status.restarts) : "");

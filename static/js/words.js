@@ -8,10 +8,10 @@
 /**
  * The Status of the API, as far as the page reads it.
  * @typedef {{name: string, state: string, health: string, wanted: boolean, run: number, pid: number | null,
- *   since: string, deadline?: string | null, version: string, blocked_on: {worker: string, condition: string, why: string}[],
+ *   since: string, deadline?: string | null, version: string, blocked_on: {worker: string, condition: string, why: string, next?: string | null}[],
  *   waiting_for: string[], failures: number, restarts: number, last_exit: LastExit | null,
  *   requires: {worker: string, condition: string}[], dependents: string[], ready: boolean, restarting: string | null,
- *   leader_gone?: number | null, outdated?: boolean, enabled?: boolean, stuck?: boolean, max_restarts?: number, labels?: Record<string, string>, links?: Record<string, string>}} Status
+ *   leader_gone?: number | null, outdated?: boolean, enabled?: boolean, why?: string, tries?: number, gave_up?: boolean, stuck?: boolean, max_restarts?: number, labels?: Record<string, string>, links?: Record<string, string>}} Status
  */
 /** @typedef {{run?: number, code: number | null, signal: number | string | null, reason: string, at: string, by: string}} LastExit */
 /** @typedef {{family: string, shape: string, word: string, detail: string, action: string, label: string, stoppable: boolean}} Words */
@@ -85,7 +85,9 @@ export function describe(status, now) {
       if (!(status.ready ?? true)) return words("move", "running", "not ready");
       return words("ok", "running", [gone, status.outdated ? "started with an older config" : ""].filter(Boolean).join(", "));
     case "backoff": {
-      const tries = status.max_restarts ? `${status.failures ?? 0}/${status.max_restarts}` : `${status.failures ?? 0}`;
+      if (status.gave_up) return words("fail", `gave up, retry in ${age(left)}`, last, ["start", "Retry now"]);
+      const count = status.tries ?? status.failures ?? 0;
+      const tries = status.max_restarts ? `${count}/${status.max_restarts}` : `${count}`;
       return words("warn", `retry ${tries} in ${left} s`, last, ["start", "Retry now"]);
     }
     case "stopping":

@@ -41,6 +41,11 @@ function paint(changed, removed) {
   for (const id of ["requires", "dependents"]) others(must(`#${id}`), id === "requires" ? status.requires.map((r) => r.worker) : status.dependents);
 }
 
+/** @param {string | null | undefined} next */
+function inTime(next) {
+  return next ? `, next in ${Math.max(0, Math.ceil((Date.parse(next) - live.now()) / 1000))} s` : "";
+}
+
 /** @param {Status} status */
 function head(status) {
   const words = describe(status, live.now());
@@ -52,7 +57,11 @@ function head(status) {
   setText(part("word"), words.word);
   setText(part("detail"), words.detail);
   const reason = part("reason");
-  reason.replaceChildren(...status.blocked_on.flatMap((b, i) => [i ? "and " : "waits because ", make("a", b.worker, { href: workerUrl(b.worker) }), ` ${b.why.replace(`${b.worker} `, "")} `]));
+  if (status.blocked_on.length && status.blocked_on[0].condition !== "slot") {
+    reason.replaceChildren(...status.blocked_on.flatMap((b, i) => [i ? " and " : "waits for ", make("a", b.worker, { href: workerUrl(b.worker) }), ` (${b.why}${inTime(b.next)})`]));
+  } else {
+    reason.textContent = status.why ?? "";
+  }
   fact("run", status.run);
   fact("pid", status.pid);
   setText(must("b", part("restarts")), String(status.restarts));

@@ -11,14 +11,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from ..model import Condition, RestartWhen, WorkerSpec
+from ..model import Condition, Pool, RestartWhen, WorkerSpec
 from .files import read_toml
 from .keys import INCLUDE, TOP, WORKER
 from .problems import ConfigError, Found, Problem, Problems, Source
 from .reading import Words, fields_of, nearest
-from .requirements import check_circles, resolve
+from .requirements import check_circles, check_health, patterns_of, resolve
 from .settings import (
     Group,
     LogSettings,
@@ -26,12 +27,13 @@ from .settings import (
     ServiceSettings,
     Token,
     check_name,
+    pool_of,
     read_groups,
     read_logs,
+    read_pools,
     read_service,
     read_service_hooks,
     read_tokens,
-    refuse_pools,
 )
 from .sources import Sources
 from .values import BadValue, shown, strings
@@ -63,6 +65,7 @@ class Config:
     logs: LogSettings = field(default_factory=LogSettings)
     workers: tuple[WorkerSpec, ...] = ()
     groups: Mapping[str, Group] = field(default_factory=dict)
+    pools: Mapping[str, Pool] = field(default_factory=dict)
     tokens: tuple[Token, ...] = ()
     hooks: tuple[ServiceHook, ...] = ()
     files: tuple[Path, ...] = ()
@@ -98,11 +101,12 @@ def read_one(
     *,
     known: Mapping[str, tuple[str, ...]],
     logs: LogSettings | None = None,
+    pools: Mapping[str, Pool] = MappingProxyType({}),
 ) -> list[WorkerSpec]:
     """Gives the worker(s) of one table that came as JSON, with origin `api`; raises `ConfigError`.
 
     `folder` is what paths are relative to; `known` are the other workers' names, each with the names that it means;
-    `logs` is what `[logs]` says.
+    `logs` is what `[logs]` says, `pools` are those of the file.
     """
     problems = Problems()
     found = Found(dict(table), Source("the request", folder), (name,))
@@ -110,7 +114,13 @@ def read_one(
     reads = read_worker(found, {}, dict(os.environ), problems, (logs or LogSettings()).each)
     names = {**known, name: tuple(read.spec.name for read in reads), **{r.spec.name: (r.spec.name,) for r in reads}}
     specs = [
-        replace(r.spec, requires=resolve(r.spec.name, r.wishes, names, problems), origin="api", source="")
+        replace(
+            r.spec,
+            requires=resolve(r.spec.name, r.wishes, names, problems),
+            pool=pool_of(r.pool, pools, problems),
+            origin="api",
+            source="",
+        )
         for r in reads
     ]
     problems.finish()
@@ -146,11 +156,11 @@ class _Loader:
         service = read_service(self.single.get("service"), self.words, self.problems)
         logs = read_logs(self.single.get("logs"), self.words, self.problems)
         tokens = read_tokens(self.lists["token"], self.words, self.problems)
-        refuse_pools(self.tables.get("pool", {}), self.words, self.problems)
+        pools = read_pools(self.tables.get("pool", {}), self.words, self.problems)
         hooks = read_service_hooks(self.lists["hook"], self.words, self.problems)
-        workers, groups = self._workers(logs)
+        workers, groups = self._workers(logs, pools)
         files, notes = tuple(self.files), tuple(self.notes)
-        return Config(service, logs, workers, groups, tokens, hooks, files, notes, self.sources)
+        return Config(service, logs, workers, groups, pools, tokens, hooks, files, notes, self.sources)
 
     def _included(self, path: Path, main: Found) -> list[Path]:
         """The included files in the order of their names, each once."""
@@ -215,7 +225,7 @@ class _Loader:
         else:
             places[name] = found
 
-    def _workers(self, logs: LogSettings) -> tuple[tuple[WorkerSpec, ...], dict[str, Group]]:
+    def _workers(self, logs: LogSettings, pools: Mapping[str, Pool]) -> tuple[tuple[WorkerSpec, ...], dict[str, Group]]:
         reads: dict[str, Read] = {}
         claimed: dict[str, Read] = {}
         names: dict[str, tuple[str, ...]] = {}
@@ -233,9 +243,17 @@ class _Loader:
         groups = read_groups(self.tables.get("group", {}), names, self.words, self._lenient())
         meanings = {**{title: group.workers for title, group in groups.items()}, **names}
         requires = {n: resolve(n, read.wishes, meanings, self._lenient()) for n, read in reads.items()}
-        check_circles(requires, {n: read.found for n, read in reads.items()}, self.problems)
+        places = {n: read.found for n, read in reads.items()}
+        check_circles(requires, places, self.problems)
+        check_health(requires, {n: read.watched for n, read in reads.items()}, places, self.problems)
         awaited = {r.name for edges in requires.values() for r in edges if r.condition in _COMPLETED}
-        return tuple(self._finished(read, requires[n], groups, n in awaited) for n, read in reads.items()), groups
+        patterns = patterns_of(requires)
+        specs = []
+        for name, read in reads.items():
+            spec = self._finished(read, requires[name], groups, name in awaited)
+            pool = pool_of(read.pool, pools, self._lenient())
+            specs.append(replace(spec, pool=pool, patterns=patterns.get(name, ())))
+        return tuple(specs), groups
 
     def _claim(self, claimed: dict[str, Read], read: Read) -> None:
         """A replica's name may meet that of another worker, which TOML's own keys cannot tell."""

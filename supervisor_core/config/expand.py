@@ -35,8 +35,8 @@ def expand_words(text: str, words: Mapping[str, str]) -> str:
 
     def one(match: re.Match[str]) -> str:
         literal, word = match.groups()
-        if literal:
-            return str(literal)
+        if literal:  # with a pool, what is a slot and what is not is told apart at each launch
+            return match[0] if literal == "{slot}" and "slot" in words else str(literal)
         if word not in words:
             raise BadValue(f"{{{word}}} has a meaning only with a pool; add pool = NAME or write {{{{{word}}}}}")
         return words[word]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import Free
+from ..model import Free, OnGiveUp
 from . import addresses as a
 from . import privileges as p
 from . import probes as b
@@ -112,6 +112,7 @@ BACKOFF = table(
 REQUIREMENT = table(
     Key("condition", v.anything, "ready", "What it must have reached.", expand=False),
     Key("follow", v.one_of("ignore", "restart", "stop"), "ignore", "What happens here when its run is gone."),
+    Key("log", v.anything, None, "Instead of a condition: a pattern that a line of its output matches.", expand=False),
 )
 
 GROUP = table(
@@ -182,7 +183,7 @@ WORKER = table(
     Key("backoff", v.anything, {}, "Pauses between tries.", merge=True),
     Key("max_restarts", v.integer(0, 1_000_000), 5, "Tries within the window; 0 = without limit."),
     Key("window", v.positive, 600.0, "The time in which tries are counted."),
-    Key("on_give_up", v.anything, "fail", "fail: it alone; shutdown: the service ends; retry_every."),
+    Key("on_give_up", v.anything, (OnGiveUp.FAIL, 600.0), "fail: it alone; shutdown: all; { retry_every = DURATION }."),
     Key("stable_after", v.duration, 10.0, "Being ready for that long clears the count."),
     Key("essential", v.boolean, False, "Its end ends the service, with its exit code."),
     Key("stop_signal", v.stop_steps, (("TERM", None),), "How it is asked to end: a signal, or steps.", ("stopsignal",)),
@@ -195,7 +196,7 @@ WORKER = table(
     Key("daemon", v.boolean, False, "The main process may leave; the tree is the worker."),
     Key("replicas", v.integer(1, 1000), 1, "How many; more than one are NAME-0, NAME-1, …", ("numprocs",)),
     Key("schedule", v.anything, None, "When it is started: cron or every."),
-    Key("pool", v.name, None, "The pool whose slot it waits for.", later=True),
+    Key("pool", v.name, None, "The pool whose slot it waits for."),
     Key("limits", v.anything, {}, "Memory, CPU, processes, open files.", merge=True),
     Key("logs", v.anything, {}, "The keys of [logs], for this worker.", merge=True),
     Key("labels", v.table_of(v.scalar), {}, "Words to find it by.", expand=True, merge=True),
@@ -222,4 +223,3 @@ TABLES: Mapping[str, Table] = {
 """For the docs: each table by the name it has in the file."""
 
 CONDITIONS = ("ready", "started", "healthy", "completed", "completed_successfully")
-LATER_CONDITIONS = frozenset({"healthy", "log"})

@@ -6,20 +6,20 @@ Nothing here is used to run anything. It goes when the features come.
 import re
 from typing import Any
 
+from ..model import OnGiveUp, RestartPolicy
 from . import values as v
 from .keys import Key
 from .schedules import parse_schedule
 from .values import BadValue, shown
 
 
-def on_give_up(value: Any) -> str:
-    """Gives fail, shutdown, or retry_every (whose duration was read and is not used yet)."""
+def on_give_up(value: Any) -> tuple[OnGiveUp, float]:
+    """Gives what is done, and the seconds of retry_every."""
     if isinstance(value, dict) and set(value) == {"retry_every"}:
-        v.positive(value["retry_every"])
-        return "retry_every"
+        return OnGiveUp.RETRY, v.positive(value["retry_every"])
     if value not in ("fail", "shutdown"):
         raise BadValue(f'{shown(value)} is not known; write "fail", "shutdown" or {{ retry_every = "10m" }}')
-    return str(value)
+    return OnGiveUp(value), RestartPolicy().retry_every
 
 
 def python(value: Any) -> str:

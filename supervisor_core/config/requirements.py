@@ -1,7 +1,7 @@
 """The three forms of `requires`, and what names in it mean once all workers are known.
 
 A requirement on a replicated worker or on a group is one on each of its workers. What the conditions do is the
-machine's. Known wart: `healthy` and `{ log = … }` are understood and refused here, since no probe exists yet.
+machine's; that a target is looked at for them (an `alive` probe, patterns in its output) is seen to here.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..graph import circle
 from ..model import Condition, Follow, Requirement
-from .keys import CONDITIONS, LATER_CONDITIONS, REQUIREMENT
+from .keys import CONDITIONS, REQUIREMENT
 from .problems import Found, Problems
 from .reading import Words, fields_of, nearest, parsed
 from .values import shown
@@ -27,6 +27,7 @@ class Wish:
     condition: Condition
     follow: Follow
     found: Found
+    pattern: str = ""
 
 
 def read_requires(found: Found, expand: Any, problems: Problems) -> list[Wish]:
@@ -50,34 +51,35 @@ def read_requires(found: Found, expand: Any, problems: Problems) -> list[Wish]:
 
 def _wish(name: str, told: Any, place: Found, problems: Problems) -> Wish | None:
     follow = "ignore"
-    if isinstance(told, dict) and "log" not in told:
+    if isinstance(told, dict) and set(told) != {"log"}:
         fields = fields_of(place, REQUIREMENT, problems)
         follow = parsed(REQUIREMENT.keys[1], fields.get("follow"), problems, Words({}, {}))
-        told = fields["condition"].value if "condition" in fields else "ready"
-        place = fields.get("condition", place)
-    condition = _condition(told, place, problems)
-    return Wish(name, Condition(condition), Follow(follow), place) if condition else None
-
-
-def _condition(told: Any, place: Found, problems: Problems) -> str:
-    if isinstance(told, dict):
-        pattern = told.get("log")
-        if set(told) != {"log"} or not isinstance(pattern, str):
-            problems.add(place, f'is no condition; write one of {", ".join(CONDITIONS)} or {{ log = "regex" }}')
-            return ""
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            problems.add(place, f"{shown(pattern)} is no regular expression ({error}); correct it")
-            return ""
-        told = "log"
-    elif told not in CONDITIONS:
+        if "log" in fields and "condition" in fields:
+            problems.add(fields["log"], "stands beside condition; remove one of them")
+            return None
+        told = {"log": fields["log"].value} if "log" in fields else "ready"
+        told = fields["condition"].value if "condition" in fields else told
+        place = fields.get("condition", fields.get("log", place))
+    pattern = _pattern(told, place, problems) if isinstance(told, dict) else ""
+    if pattern:
+        return Wish(name, Condition.LOG, Follow(follow), place, pattern)
+    if not isinstance(told, dict) and told not in CONDITIONS:
         problems.add(place, f"{shown(told)} is no condition; {nearest(str(told), CONDITIONS, say='write one of')}")
+    return Wish(name, Condition(told), Follow(follow), place) if told in CONDITIONS else None
+
+
+def _pattern(told: dict[str, Any], place: Found, problems: Problems) -> str:
+    """The pattern of a condition `{ log = "regex" }`; "" where something is wrong, which is noted."""
+    pattern = told.get("log")
+    if set(told) != {"log"} or not isinstance(pattern, str) or not pattern:
+        problems.add(place, f'is no condition; write one of {", ".join(CONDITIONS)} or {{ log = "regex" }}')
         return ""
-    if told in LATER_CONDITIONS:
-        problems.add(place, f'the condition "{told}" is not supported yet; use "ready" for now')
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        problems.add(place, f"{shown(pattern)} is no regular expression ({error}); correct it")
         return ""
-    return str(told)
+    return pattern
 
 
 def resolve(
@@ -97,8 +99,32 @@ def resolve(
         for target in targets:
             if target == name and targets != (name,):
                 continue
-            chosen.setdefault(target, Requirement(target, wish.condition, wish.follow))
+            chosen.setdefault(target, Requirement(target, wish.condition, wish.follow, wish.pattern))
     return tuple(chosen.values())
+
+
+def patterns_of(requires: Mapping[str, tuple[Requirement, ...]]) -> dict[str, tuple[str, ...]]:
+    """What has to be watched for in the output of each worker, since others wait for it."""
+    found: dict[str, set[str]] = {}
+    for edges in requires.values():
+        for edge in edges:
+            if edge.condition is Condition.LOG:
+                found.setdefault(edge.name, set()).add(edge.pattern)
+    return {name: tuple(sorted(patterns)) for name, patterns in found.items()}
+
+
+def check_health(
+    requires: Mapping[str, tuple[Requirement, ...]], watched: Mapping[str, bool], places: Mapping[str, Found],
+    problems: Problems,
+) -> None:  # fmt: skip
+    """Notes who waits for the health of a worker that nobody looks at; `watched` says who has an `alive` probe."""
+    for name, edges in requires.items():
+        for edge in edges:
+            if edge.condition is Condition.HEALTHY and not watched.get(edge.name, True):
+                problems.add(
+                    places[name],
+                    f"waits for {edge.name} to be healthy, which nothing looks at; give {edge.name} an alive probe",
+                )
 
 
 def check_circles(

@@ -1,4 +1,4 @@
-"""The tables of the service itself, as records: `[service]`, `[logs]`, `[[token]]`, `[group.NAME]`.
+"""The tables beside the workers, as records: `[service]`, `[logs]`, `[[token]]`, `[group.NAME]`, `[pool.NAME]`.
 
 Read and checked here, used by `app`. Known wart: `socket_group` is a name that is looked up only when it is needed.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from ..model import LogPolicy
+from ..model import LogPolicy, Pool
 from .commands import parse_command
 from .expand import expand_home, expand_variables, on_texts
 from .keys import GROUP, HOOK, LOGS, POOL, SERVICE, TOKEN
@@ -96,13 +96,23 @@ def read_tokens(found: Iterable[Found], words: Words, problems: Problems) -> tup
     return tuple(tokens.values())
 
 
-def refuse_pools(pools: Mapping[str, Found], words: Words, problems: Problems) -> None:
-    for title, found in pools.items():
-        before = len(problems)
-        check_name(title, found, problems)
-        read_table(found, POOL, problems, words)
-        if len(problems) == before:
-            problems.add(found, "pools are not supported yet; remove it for now")
+def read_pools(found: Mapping[str, Found], words: Words, problems: Problems) -> dict[str, Pool]:
+    pools = {}
+    for title, one in found.items():
+        check_name(title, one, problems)
+        pools[title] = Pool(title, read_table(one, POOL, problems, words)["slots"])
+    return pools
+
+
+def pool_of(found: Found | None, pools: Mapping[str, Pool], problems: Problems) -> Pool | None:
+    """The pool that a worker's key names; notes one that nobody has."""
+    if found is None or not isinstance(found.value, str):
+        return None
+    pool = pools.get(found.value)
+    if pool is None:
+        remedy = nearest(found.value, pools) if pools else f"add [pool.{found.value}] with slots = 4, say"
+        problems.add(found, f"no pool is named {shown(found.value)}; {remedy}")
+    return pool
 
 
 def read_service_hooks(hooks: Iterable[Found], words: Words, problems: Problems) -> tuple[ServiceHook, ...]:

@@ -39,11 +39,16 @@ KEYS = {key.name: with_parser(key) for key in WORKER.keys}
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One worker as read: its spec, still without requirements, and the wishes that become them."""
+    """One worker as read: its spec, still without requirements, and the wishes that become them.
+
+    `pool` is where its pool is named; `watched`: it has an `alive` probe.
+    """
 
     spec: WorkerSpec
     wishes: tuple[Wish, ...]
     found: Found
+    pool: Found | None = None
+    watched: bool = False
 
 
 def read_worker(
@@ -114,7 +119,8 @@ class _Reader:
             description=get("description"),
             source=self.found.place,
         )
-        return Read(spec, tuple(self._wishes()), self.given.get("requires", self.found))
+        requires = self.given.get("requires", self.found)
+        return Read(spec, tuple(self._wishes()), requires, self.given.get("pool"), "alive" in self.given)
 
     def get(self, key: str) -> Any:
         return parsed(KEYS[key], self.given.get(key), self.problems, self.words)
@@ -216,10 +222,7 @@ class _Reader:
 
     def _restart(self, schedule: Schedule | None) -> RestartPolicy:
         backoff = self._sub("backoff", BACKOFF)
-        on_give_up = self.get("on_give_up")
-        if on_give_up == "retry_every":
-            self.problems.add(self.given["on_give_up"], 'retry_every is not supported yet; use "fail" for now')
-            on_give_up = "fail"
+        on_give_up, retry_every = self.get("on_give_up")
         if backoff["initial"] > backoff["max"]:
             self.problems.add(self.entries("backoff").get("max") or self.entries("backoff")["initial"],
                               f"initial ({backoff['initial']:g} s) is more than max ({backoff['max']:g} s); "
@@ -229,6 +232,8 @@ class _Reader:
             restart = RestartWhen.NEVER
         elif schedule is not None and restart == RestartWhen.ALWAYS:
             self.problems.add(self.own["restart"], "always leaves its schedule nothing to start; use on_failure")
+        if restart == RestartWhen.NEVER and on_give_up is OnGiveUp.RETRY and "on_give_up" in self.own:
+            self.problems.add(self.own["on_give_up"], 'retry_every goes with restart = "on_failure" or "always" alone')
         return RestartPolicy(
             restart=RestartWhen(restart),
             success_exit_codes=self.get("success_exit_codes"),
@@ -239,7 +244,8 @@ class _Reader:
             max_restarts=self.get("max_restarts"),
             window=self.get("window"),
             stable_after=self.get("stable_after"),
-            on_give_up=OnGiveUp(on_give_up),
+            on_give_up=on_give_up,
+            retry_every=retry_every,
         )
 
     def _stop(self) -> StopPolicy:

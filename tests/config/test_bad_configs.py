@@ -271,12 +271,9 @@ BAD = {
         ],
     ),
     "later keys are refused once": (
-        WORKER + 'replicas = 3\npool = "p"\nuser = "me"\nlimits = { memory_warn = "1GiB" }\n'
-        'on_give_up = { retry_every = "10m" }\n[[hook]]\nurl = "http://a/"\n',
+        WORKER + 'replicas = 3\nuser = "me"\nlimits = { memory_warn = "1GiB" }\n',
         [
-            "4: worker.a.pool: not supported yet; remove it for now",
-            "6: worker.a.limits.memory_warn: not supported yet; remove it for now",
-            '7: worker.a.on_give_up: retry_every is not supported yet; use "fail" for now',
+            "5: worker.a.limits.memory_warn: not supported yet; remove it for now",
         ],
     ),
     "accounts": (
@@ -299,15 +296,34 @@ BAD = {
             '3: worker.a.limits.nofile: 0 would let nothing start; write a whole number such as 1024, or "unlimited"',
         ],
     ),
-    "later conditions": (
-        WORKER + 'requires = { b = "healthy", c = { log = "up" }, d = { log = "(" } }\n'
-        + "".join(f'[worker.{name}]\ncommand = "x"\n' for name in "bcd"),
+    "conditions": (
+        WORKER + 'requires = { b = "healthy", c = { log = 3 }, d = { log = "(" }, '
+        'e = { log = "x", condition = "ready" } }\n'
+        + "".join(f'[worker.{name}]\ncommand = "x"\n' for name in "bcde"),
         [
-            '3: worker.a.requires.b: the condition "healthy" is not supported yet; use "ready" for now',
-            '3: worker.a.requires.c: the condition "log" is not supported yet; use "ready" for now',
+            "3: worker.a.requires.c: is no condition; write one of ready, started, healthy, completed, "
+            'completed_successfully or { log = "regex" }',
             '3: worker.a.requires.d: "(" is no regular expression (missing ), unterminated subpattern at position 0); '
             "correct it",
+            "3: worker.a.requires.e.log: stands beside condition; remove one of them",
+            "3: worker.a.requires: waits for b to be healthy, which nothing looks at; give b an alive probe",
         ],
+    ),
+    "pools": (
+        WORKER + 'pool = "cpu"\n[worker.b]\ncommand = "x"\npool = "gup"\n[pool.gpu]\nslots = 0\n',
+        [
+            '3: worker.a.pool: no pool is named "cpu"; did you mean "gpu"?',
+            '6: worker.b.pool: no pool is named "gup"; did you mean "gpu"?',
+            "8: pool.gpu.slots: 0 is out of range; write a whole number between 1 and 10000",
+        ],
+    ),
+    "a pool where there is none": (
+        WORKER + 'pool = "gpu"\n',
+        ['3: worker.a.pool: no pool is named "gpu"; add [pool.gpu] with slots = 4, say'],
+    ),
+    "what is never restarted cannot be tried anew": (
+        WORKER + 'restart = "never"\non_give_up = { retry_every = "10m" }\n',
+        ['4: worker.a.on_give_up: retry_every goes with restart = "on_failure" or "always" alone'],
     ),
 }  # fmt: skip
 

@@ -23,12 +23,14 @@ from supervisor_core.model import (
     Hooks,
     LogPolicy,
     OnGiveUp,
+    Pool,
     Probe,
     Program,
     Requirement,
     RestartPolicy,
     RestartWhen,
 )
+from supervisor_core.pools import at_slot
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo" / "quarterdeck.toml"
 
@@ -428,14 +430,58 @@ ready = { tcp = "127.0.0.1:6006" }
 """
 
 
-def test_a_researchers_file_lacks_only_what_is_not_supported_yet(tmp_path):
+def test_a_researchers_file_is_a_good_one(tmp_path):
     (tmp_path / ".env").write_text("DATA=/data\n")
-    with pytest.raises(ConfigError) as caught:
-        read(tmp_path, RESEARCHER)
-    assert [(p.line, p.text) for p in caught.value.problems] == [
-        (4, "pool.gpu: pools are not supported yet; remove it for now"),
-        (17, "worker.train.pool: not supported yet; remove it for now"),
+    found = workers(tmp_path, RESEARCHER)
+    assert list(found) == [*(f"train-{number}" for number in range(12)), "tensorboard"]
+    assert {spec.pool for name, spec in found.items() if name != "tensorboard"} == {Pool("gpu", 4)}
+    assert at_slot(found["train-3"], 2).program.environment["CUDA_VISIBLE_DEVICES"] == "2"
+
+
+def test_the_workers_of_a_pool_know_it_and_what_is_a_slot_is_left_to_each_launch(tmp_path):
+    text = """
+        [pool.gpu]
+        slots = 2
+        [defaults]
+        pool = "gpu"
+        [worker.a]
+        command = ["train", "--gpu={slot}", "{{slot}}", "{name}", "{{name}}"]
+        directory = "run-{slot}"
+        environment = { CUDA_VISIBLE_DEVICES = "{slot}" }
+        after_stop = ["free", "{slot}"]
+        ready = { exec = ["check", "{slot}"] }
+        alive = { log = "a{1}" }
+    """
+    spec = workers(tmp_path, text)["a"]
+    assert spec.pool == Pool("gpu", 2)
+    assert spec.program.argv == ("train", "--gpu={slot}", "{{slot}}", "a", "{name}")
+    program = at_slot(spec, 1).program
+    assert program.argv == ("train", "--gpu=1", "{slot}", "a", "{name}")
+    assert (program.environment, program.directory) == ({"CUDA_VISIBLE_DEVICES": "1"}, f"{tmp_path}/run-1")
+    beside = at_slot(spec, 1)
+    assert (beside.hooks.after_stop, beside.ready.argv, beside.alive) == (("free", "1"), ("check", "1"), spec.alive)
+    assert read(tmp_path, text).pools == {"gpu": Pool("gpu", 2)}
+
+
+def test_who_is_waited_for_by_a_line_of_its_output_knows_the_patterns(tmp_path):
+    text = "".join(f'[worker.{name}]\ncommand = "x"\n' for name in "ab")
+    text += '[worker.c]\ncommand = "x"\nrequires = { a = { log = "up{1}" } }\n'
+    text += '[worker.d]\ncommand = "x"\nrequires = { a = { condition = { log = "open" }, follow = "stop" } }\n'
+    text += '[worker.e]\ncommand = "x"\nrequires = { a = { log = "open", follow = "restart" } }\n'
+    found = workers(tmp_path, text)
+    assert {name: spec.patterns for name, spec in found.items() if spec.patterns} == {"a": ("open", "up{1}")}
+    assert [found[name].requires[0] for name in "cde"] == [
+        Requirement("a", Condition.LOG, Follow.IGNORE, "up{1}"),
+        Requirement("a", Condition.LOG, Follow.STOP, "open"),
+        Requirement("a", Condition.LOG, Follow.RESTART, "open"),
     ]
+
+
+def test_a_retry_after_giving_up(tmp_path):
+    text = '[worker.a]\ncommand = "x"\non_give_up = { retry_every = "1h" }\n[worker.b]\ncommand = "x"\n'
+    found = workers(tmp_path, text)
+    assert (found["a"].restart.on_give_up, found["a"].restart.retry_every) == (OnGiveUp.RETRY, 3600.0)
+    assert found["b"].restart.on_give_up is OnGiveUp.FAIL
 
 
 def test_a_venv_that_is_not_there_is_worth_a_note(tmp_path):

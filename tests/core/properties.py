@@ -6,6 +6,7 @@ can be seen to catch the bug that it is there for. The oracle for requirements i
 """
 
 import random
+from collections.abc import Iterable
 
 from supervisor_core.errors import IllegalInput, Refused
 from supervisor_core.machine import Machine
@@ -27,7 +28,18 @@ from supervisor_core.messages import (
     Start,
     Stop,
 )
-from supervisor_core.model import REST, Condition, Exit, Health, Phase, Requirement, State, Status
+from supervisor_core.model import (
+    REST,
+    Condition,
+    Exit,
+    Health,
+    OnGiveUp,
+    Phase,
+    Requirement,
+    RestartWhen,
+    State,
+    Status,
+)
 from supervisor_core.settle import settle
 from supervisor_core.turn import Turn
 
@@ -49,6 +61,11 @@ PROPERTIES = (
     "at most one event a worker an input",
     "folding the events from any snapshot gives the present",
     "settle has left nothing to do",
+    "a pool has at most as many live runs as slots, each with another slot",
+    "a free slot is given at once, to who was wanted first",
+    "nothing starts a disabled worker",
+    "what is tried anew after giving up never fails",
+    "an order to restart clears the count of failures",
     "every restart is answered",
     "a new manager attaches to each live run once",
     "a new manager finds what the old one left",
@@ -84,6 +101,7 @@ def is_met(edge: Requirement, statuses: dict[str, Status]) -> bool:
         Condition.READY: target.ready,
         Condition.STARTED: has_started,
         Condition.HEALTHY: target.health is Health.HEALTHY,
+        Condition.LOG: edge.pattern in target.matched,
     }
     return usable and up and meant[edge.condition]
 
@@ -96,6 +114,20 @@ def holders(name: str, statuses: dict[str, Status]) -> list[str]:
         if status.live and not status.stuck
         for edge in status.spec.requires
         if edge.name == name and edge.condition not in COMPLETED
+    ]
+
+
+def in_pool(pool: str, statuses: Iterable[Status]) -> list[Status]:
+    return [status for status in statuses if status.spec.pool is not None and status.spec.pool.name == pool]
+
+
+def in_line(pool: str, statuses: dict[str, Status]) -> list[Status]:
+    """The oracle: who lacks nothing but a slot."""
+    return [
+        status
+        for status in in_pool(pool, statuses.values())
+        if status.state is State.BLOCKED and status.wanted and not status.removing
+        if all(is_met(edge, statuses) for edge in status.spec.requires)
     ]
 
 
@@ -148,6 +180,8 @@ class World:
         self.check_actions(outcome)
         self.check_events(outcome)
         self.check_statuses()
+        self.check_pools(outcome)
+        self.check_restarted(given)
         self.check_settled()
         return outcome
 
@@ -174,7 +208,43 @@ class World:
                 self.check("never two live runs of a worker", action.name not in self.runs, action)
                 unmet = [edge for edge in action.spec.requires if not is_met(edge, self.statuses)]
                 self.check("launch only with all requirements met", not unmet, (action.name, unmet))
+                self.check("nothing starts a disabled worker", self.statuses[action.name].enabled, action)
+                self.check_slot(action)
                 self.runs[action.name] = action.run
+
+    def check_slot(self, action: Launch) -> None:
+        pool = action.spec.pool
+        if pool is None:
+            return
+        slot = self.statuses[action.name].slot
+        others = in_pool(pool.name, [self.statuses[name] for name in self.runs if name in self.statuses])
+        fits = slot in range(pool.slots) and slot not in {other.slot for other in others} and len(others) < pool.slots
+        self.check(
+            "a pool has at most as many live runs as slots, each with another slot", fits, (action, slot, others)
+        )
+
+    def check_pools(self, outcome: Outcome) -> None:
+        """Who waits has a reason to, and nobody was passed over by one of this input."""
+        first = "a free slot is given at once, to who was wanted first"
+        if self.machine.phase is not Phase.RUNNING:
+            return
+        launched = {action.name for action in outcome.actions if isinstance(action, Launch)}
+        for pool in {status.spec.pool for status in self.statuses.values() if status.spec.pool is not None}:
+            having = in_pool(pool.name, [self.statuses[name] for name in self.runs if name in self.statuses])
+            for waiting in in_line(pool.name, self.statuses):
+                assert waiting.spec.pool is not None
+                slots = waiting.spec.pool.slots
+                self.check(first, len(having) >= slots, (waiting, having))
+                for other in having:
+                    assert other.spec.pool is not None
+                    if other.name in launched and other.spec.pool.slots <= slots:
+                        keys = [(each.wanted_since or 0.0, each.name) for each in (other, waiting)]
+                        self.check(first, keys[0] < keys[1], keys)
+
+    def check_restarted(self, given: Input) -> None:
+        if isinstance(given, Restart):
+            counted = self.machine._memories[given.name].tries, self.statuses[given.name].failures
+            self.check("an order to restart clears the count of failures", counted == ((), 0), (given, counted))
 
     def check_events(self, outcome: Outcome) -> None:
         names = []
@@ -189,6 +259,7 @@ class World:
                     self.told.pop(name, None)
                 case Changed(status=status, causes=causes):
                     names.append(status.name)
+                    self.check_given_up(self.told.get(status.name, status), causes)
                     self.told[status.name] = status
                     if "release" in causes:
                         held = holders(status.name, self.statuses)
@@ -203,6 +274,12 @@ class World:
                 fold(snapshot, events) == self.statuses,
                 events,
             )
+
+    def check_given_up(self, before: Status, causes: tuple[str, ...]) -> None:
+        policy = before.spec.restart
+        for_ever = policy.on_give_up is OnGiveUp.RETRY and policy.restart is not RestartWhen.NEVER and before.enabled
+        fails = "exhausted" in causes and for_ever
+        self.check("what is tried anew after giving up never fails", not fails, (before, causes))
 
     def check_statuses(self) -> None:
         for name, status in self.statuses.items():

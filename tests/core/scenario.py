@@ -1,12 +1,14 @@
 """Scenarios: what a machine is told, line by line, and below each line, indented, what came of it.
 
     worker db restart=on_failure max_restarts=3     one more worker
-    worker web requires db:ready:restart            requires TARGET[:CONDITION[:FOLLOW]]
+    worker web requires db:ready:restart            requires TARGET[:CONDITION[:FOLLOW]]; a condition may be /PATTERN/
+    worker a pool=gpu/4 program=train-{slot}        in a pool of four slots
     begin                                           run() was called
-    stop db cascade by=ann as=op-1                  orders: start stop restart kill remove signal shutdown
+    stop db cascade by=ann as=op-1                  orders: start stop restart kill remove enable disable
+                                                    signal shutdown
     apply                                           the worker lines that follow it, each beginning with "+ worker"
     db spawned 100 | db ready | db unready          reports, about the live run
-    db healthy | db unhealthy no answer
+    db healthy | db unhealthy no answer | db wrote PATTERN
     db exits 1 | db exits signal 9 | db exits permanent
     db leader exits 0 left 2
     db#1 ready                                      the same about run 1, whichever is live
@@ -14,6 +16,7 @@
     manager restarts [fresh]                        another machine goes on from the notes, with the same config or with
                                                     the "+ worker" lines that follow
     db never began                                  there was nothing to attach to
+    why db                                          the sentence that says why it does not run
 
 Times in the expected part are seconds since the beginning. `REWRITE=1 pytest tests/core/test_scenarios.py` writes the
 expected part anew; the diff is what there is to review.
@@ -33,6 +36,8 @@ from supervisor_core.messages import (
     Attach,
     Begin,
     Changed,
+    Disable,
+    Enable,
     Event,
     Exited,
     Healthy,
@@ -42,6 +47,7 @@ from supervisor_core.messages import (
     KillRun,
     Launch,
     LeaderExited,
+    Matched,
     NeverBegan,
     Order,
     Outcome,
@@ -65,6 +71,7 @@ from supervisor_core.model import (
     Exit,
     Follow,
     OnGiveUp,
+    Pool,
     Program,
     Requirement,
     RestartPolicy,
@@ -74,9 +81,11 @@ from supervisor_core.model import (
     WorkerSpec,
 )
 from supervisor_core.policy import words_of
+from supervisor_core.why import why
 
 INDENT = "    "
-ORDERS = {"start": Start, "stop": Stop, "restart": Restart, "kill": Kill, "remove": Remove}
+ORDERS = {"start": Start, "stop": Stop, "restart": Restart, "kill": Kill, "remove": Remove,
+          "enable": Enable, "disable": Disable}  # fmt: skip
 REPORTS = {"ready": Ready, "unready": Unready, "healthy": Healthy}
 
 
@@ -106,7 +115,8 @@ def spec_of(words: list[str]) -> WorkerSpec:
             continue
         if not equals:
             target, condition, follow = [*word.split(":"), "", ""][:3]
-            requires.append(Requirement(target, Condition(condition or "ready"), Follow(follow or "ignore")))
+            pattern, condition = (condition.strip("/"), "log") if "/" in condition else ("", condition or "ready")
+            requires.append(Requirement(target, Condition(condition), Follow(follow or "ignore"), pattern))
         elif key == "restart":
             policy = replace(policy, restart=RestartWhen(value))
         elif key == "on_give_up":
@@ -117,6 +127,9 @@ def spec_of(words: list[str]) -> WorkerSpec:
             stop = replace(stop, kill_timeout=float(value))
         elif key in {field.name for field in fields(RestartPolicy)}:
             policy = replace(policy, **{key: type(getattr(policy, key))(float(value))})
+        elif key == "pool":
+            title, _, slots = value.partition("/")
+            values[key] = Pool(title, int(slots))
         elif key == "program":
             values[key] = Program((value,))
         elif key == "labels":
@@ -144,6 +157,8 @@ class Scenario:
         words = line.split()
         if words[0] == "wait":
             return self.wait(seconds(words[1]))
+        if words[0] == "why":
+            return [why(self.machine.statuses[words[1]], self.machine.statuses, self.now) or "it runs"]
         if words[:2] == ["manager", "restarts"]:
             return self.restart("fresh" in words, more)
         if line == "without stay":
@@ -206,7 +221,7 @@ class Scenario:
                 return Shutdown("now" in rest, **tags)
             case "signal":
                 return Signal(rest[0], rest[1], "tree" in rest, **tags)
-            case "kill" | "remove":
+            case "kill" | "remove" | "enable" | "disable":
                 return ORDERS[verb](rest[0], **tags)
             case "start" | "stop" | "restart":
                 return ORDERS[verb](rest[0], "cascade" in rest, **tags)
@@ -220,6 +235,8 @@ class Scenario:
                 return Spawned(name, run, int(pid))
             case ["never", "began"]:
                 return NeverBegan(name, run)
+            case ["wrote", pattern]:
+                return Matched(name, run, pattern)
             case ["unhealthy", *reason]:
                 return Unhealthy(name, run, " ".join(reason))
             case ["exits", *how]:
@@ -250,14 +267,18 @@ def changes_in_words(old: Status | None, new: Status) -> list[str]:
     words = [f"{old.state} -> {new.state}" if old.state != new.state else str(new.state)]
     if new.run != old.run:
         words.append(f"run {new.run}")
-    for key in ("ready", "wanted", "stuck", "removing", "cycling", "outdated"):
+    for key in ("ready", "wanted", "stuck", "removing", "cycling", "outdated", "enabled"):
         if getattr(old, key) != getattr(new, key):
             words.append(key if getattr(new, key) else f"not {key}")
     if new.pid != old.pid and new.pid is not None:
         words.append(f"pid {new.pid}")
-    for key in ("health", "failures", "restarts", "leader_gone"):
+    for key in ("health", "failures", "restarts", "leader_gone", "slot"):
         if getattr(old, key) != getattr(new, key) and getattr(new, key) not in (None, "unknown"):
             words.append(f"{key.replace('_', ' ')} {getattr(new, key)}")
+    if new.gave_up and not old.gave_up:
+        words.append("gave up")
+    if len(new.matched) > len(old.matched):
+        words.append(f"wrote {new.matched[-1]}")
     if new.restarting != old.restarting:
         words.append(f"restarting {new.restarting}".rstrip() if new.restarting is not None else "restarting no more")
     if new.last_exit != old.last_exit and new.last_exit is not None:
@@ -267,7 +288,7 @@ def changes_in_words(old: Status | None, new: Status) -> list[str]:
         words.append(f"because: {new.blame}")
     if new.blocked_on != old.blocked_on and new.blocked_on:
         good = " (for good)" if any(blocker.for_good for blocker in new.blocked_on) else ""
-        words.append("waits: " + "; ".join(blocker.why for blocker in new.blocked_on) + good)
+        words.append("waits: " + "; ".join(f"{each.worker} ({each.why})" for each in new.blocked_on) + good)
     if new.waiting_for != old.waiting_for and new.waiting_for:
         words.append("held by " + " and ".join(new.waiting_for))
     if new.dependents != old.dependents:
@@ -290,6 +311,8 @@ def exit_of(run: int, how: list[str]) -> Exit:
 
 def action_in_words(action: Action) -> str:
     match action:
+        case Launch(name=name, run=run, spec=WorkerSpec(pool=Pool(), program=Program(argv=argv))):
+            return f"=> launch {name} run {run} as {' '.join(argv)}"
         case Launch():
             verb = "launch"
         case Attach():

@@ -8,11 +8,14 @@ from supervisor_core.messages import (
     Add,
     Apply,
     Begin,
+    Disable,
+    Enable,
     Exited,
     Healthy,
     Input,
     Kill,
     LeaderExited,
+    Matched,
     Outcome,
     Ready,
     Remove,
@@ -32,6 +35,7 @@ from supervisor_core.model import (
     Exit,
     Follow,
     OnGiveUp,
+    Pool,
     Program,
     Requirement,
     RestartPolicy,
@@ -53,13 +57,14 @@ def random_spec(rng: random.Random, name: str, names: tuple[str, ...]) -> Worker
     follows = [Follow.IGNORE] * 3 + list(Follow)
     return WorkerSpec(
         name,
-        tuple(Requirement(other, rng.choice(conditions), rng.choice(follows)) for other in targets),
+        tuple(requirement(other, rng.choice(conditions), rng.choice(follows)) for other in targets),
         RestartPolicy(
             restart=rng.choice(list(RestartWhen)),
             max_restarts=rng.choice((0, 1, 3)),
             stable_after=rng.choice((1.0, 10.0)),
             window=rng.choice((5.0, 600.0)),
-            on_give_up=OnGiveUp.SHUTDOWN if rng.random() < 0.1 else OnGiveUp.FAIL,
+            on_give_up=rng.choice((OnGiveUp.FAIL, OnGiveUp.FAIL, OnGiveUp.RETRY, rng.choice(list(OnGiveUp)))),
+            retry_every=30.0,
         ),
         StopPolicy((("TERM", rng.choice((1.0, 10.0))),), kill_timeout=1.0),
         start_timeout=rng.choice((None, None, 2.0)),
@@ -68,8 +73,13 @@ def random_spec(rng: random.Random, name: str, names: tuple[str, ...]) -> Worker
         essential=rng.random() < 0.05,
         daemon=rng.random() < 0.1,
         program=Program(("/bin/x",)) if rng.random() < 0.3 else None,
+        pool=Pool("gpu", rng.choice((1, 1, 2))) if rng.random() < 0.3 else None,
         labels={"v": str(rng.randrange(3))},
     )
+
+
+def requirement(name: str, condition: Condition, follow: Follow) -> Requirement:
+    return Requirement(name, condition, follow, "up" if condition is Condition.LOG else "")
 
 
 def random_exit(rng: random.Random, run: int) -> Exit:
@@ -95,6 +105,7 @@ def order_for(rng: random.Random, world: World, name: str) -> Input:
         lambda: Restart(name, cascade, **tags),
         lambda: Kill(name, **tags),
         lambda: Signal(name, "HUP", **tags),
+        lambda: Disable(name, **tags) if rng.random() < 0.3 else Enable(name, **tags),
     ]
     if rng.random() < 0.15:
         names = tuple(sorted(world.statuses)) or NAMES[:2]
@@ -120,6 +131,7 @@ def report_for(rng: random.Random, status: Status) -> Input:
         lambda: Healthy(name, run),
         lambda: Unhealthy(name, run, "no answer"),
         lambda: Unready(name, run),
+        lambda: Matched(name, run, "up"),
         lambda: LeaderExited(name, run, random_exit(rng, run), 1),
     ]
     return rng.choice(make)()

@@ -4,14 +4,12 @@ import random
 
 import pytest
 
-from supervisor_core.graph import Graph, blockers, circle, closure, live_dependents, met, order, path_in_words
+from supervisor_core.graph import Graph, circle, closure, live_dependents, met, order, path_in_words
 from supervisor_core.model import (
     Condition,
-    Exit,
     Health,
     Program,
     Requirement,
-    RestartPolicy,
     State,
     Status,
     WorkerSpec,
@@ -98,6 +96,10 @@ def test_levels_stay_right_whatever_is_put_and_dropped():
         (status(state=State.BLOCKED), Condition.STARTED, False),
         (status(), Condition.HEALTHY, False),
         (status(health=Health.HEALTHY), Condition.HEALTHY, True),
+        (status(), Condition.LOG, False),
+        (status(matched=("up",)), Condition.LOG, True),
+        (status(state=State.STARTING, matched=("down", "up")), Condition.LOG, True),
+        (status(state=State.STOPPING, matched=("up",)), Condition.LOG, False),
         (status(state=State.DONE, wanted=False), Condition.COMPLETED, True),
         (status(state=State.DONE), Condition.COMPLETED_SUCCESSFULLY, True),
         (status(state=State.FAILED), Condition.COMPLETED, True),
@@ -106,7 +108,7 @@ def test_levels_stay_right_whatever_is_put_and_dropped():
     ],
 )
 def test_when_a_requirement_is_met(target: Status | None, condition: Condition, is_met: bool):
-    assert met(Requirement("db", condition), target) is is_met
+    assert met(Requirement("db", condition, pattern="up" if condition is Condition.LOG else ""), target) is is_met
 
 
 def test_a_program_has_started_when_it_has_a_pid():
@@ -114,52 +116,6 @@ def test_a_program_has_started_when_it_has_a_pid():
     edge = Requirement("db", Condition.STARTED)
     assert not met(edge, Status(spec, state=State.STARTING, wanted=True))
     assert met(edge, Status(spec, state=State.STARTING, wanted=True, pid=7))
-
-
-BACKOFF = Status(
-    WorkerSpec("db", restart=RestartPolicy(max_restarts=5)),
-    state=State.BACKOFF,
-    wanted=True,
-    failures=3,
-    since=100.0,
-    deadline=108.0,
-    last_exit=Exit(3, code=1),
-)
-
-
-@pytest.mark.parametrize(
-    ("target", "why", "for_good"),
-    [
-        (None, "there is no worker named db", True),
-        (BACKOFF, "db is in back-off for 8 s: try 3 of 5, exit 1", False),
-        (status(state=State.STARTING), "db is starting", False),
-        (status(ready=False), "db is not ready", False),
-        (status(state=State.STOPPED, wanted=False), "db is stopped", True),
-        (status(state=State.FAILED, last_exit=Exit(1, signal=9)), "db failed: signal 9", True),
-        (status(state=State.DONE, last_exit=Exit(1, code=0)), "db has ended: exit 0", True),
-        (status(state=State.STOPPING, wanted=False), "db is being stopped", True),
-        (status(state=State.STOPPING), "db is stopping, to start again", False),
-        (status(state=State.KILLING, wanted=False), "db is being killed", True),
-        (status(state=State.KILLING, stuck=True), "db is stuck: it was killed and is still there", True),
-        (status(removing=True), "db is being removed", True),
-        (status(cycling=True), "db is to be restarted", False),
-        (status(wanted=False), "db is to be stopped", True),
-        (status(state=State.BLOCKED), "db has not started yet", False),
-    ],
-)
-def test_a_blocker_says_why(target: Status | None, why: str, for_good: bool):
-    statuses = {} if target is None else {"db": target}
-    (blocker,) = blockers([Requirement("db")], statuses)
-    assert (blocker.why, blocker.for_good) == (why, for_good)
-
-
-def test_the_root_of_a_chain_is_told():
-    statuses = {"disk": status("disk", State.STOPPED, wanted=False)}
-    for name, target in (("db", "disk"), ("app", "db"), ("web", "app")):
-        reasons = blockers([Requirement(target)], statuses)
-        statuses[name] = status(name, State.BLOCKED, blocked_on=reasons)
-    assert statuses["web"].blocked_on[0].why == "app is blocked because disk is stopped"
-    assert statuses["web"].blocked_on[0].for_good
 
 
 def test_who_holds_a_worker():

@@ -10,7 +10,20 @@ from typing import Any
 
 import pytest
 
-from supervisor_core import adopting, graph, machine, notes, orders, policy, reports, settle, table, turn
+from supervisor_core import (
+    adopting,
+    declaring,
+    graph,
+    machine,
+    notes,
+    orders,
+    policy,
+    reports,
+    settle,
+    table,
+    turn,
+    why,
+)
 from supervisor_core.messages import Changed, PhaseChanged, Removed
 from supervisor_core.model import LIVE, Phase, State, Status
 from supervisor_core.table import Cause, Cell
@@ -95,12 +108,13 @@ def what_was_ordered_outranks_what_is_wanted(patch: Patch) -> None:
             at.put(name, removing=True)
         at.step(name, cause, by=by)
 
-    patch.setattr(orders, "end", end)
+    for room in (orders, declaring):
+        patch.setattr(room, "end", end)
 
 
 def an_unwanted_target_still_satisfies(patch: Patch) -> None:
     patch.setattr(graph, "wanted", lambda status: True)
-    patch.setattr(graph, "for_good", lambda target: False)
+    patch.setattr(why, "for_good", lambda target: False)
 
 
 def changes_of_words_are_not_told(patch: Patch) -> None:
@@ -136,6 +150,27 @@ def each_cause_is_an_event(patch: Patch) -> None:
     patch.setattr(turn.Turn, "events", lambda self: tuple(events(self)))
 
 
+def the_slots_are_not_counted(patch: Patch) -> None:
+    patch.setattr(settle, "holders", lambda pool, statuses: [])
+
+
+def who_comes_last_is_served_first(patch: Patch) -> None:
+    right = settle.line
+    patch.setattr(settle, "line", lambda pool, statuses: right(pool, statuses)[::-1])
+
+
+def whoever_is_disabled_may_be_ordered_to_start(patch: Patch) -> None:
+    patch.setattr(orders, "find_to_start", orders.find)
+
+
+def giving_up_is_for_ever(patch: Patch) -> None:
+    patch.setattr(policy, "retries_later", lambda policy: False)
+
+
+def a_restart_forgives_nothing(patch: Patch) -> None:
+    cell(patch, State.RUNNING, Cause.RESTART, State.STOPPING, "I")
+
+
 def a_target_that_is_up_wakes_nobody(patch: Patch) -> None:
     patch.setattr(turn.Turn, "wake_dependents", lambda self, name: None)
 
@@ -153,7 +188,7 @@ def what_is_being_stopped_is_not_attached_to(patch: Patch) -> None:
             remembered = replace(remembered, status=replace(status, state=State.STOPPED, pid=None, deadline=None))
         right(at, spec, remembered)
 
-    patch.setattr(orders, "adopt", adopt)
+    patch.setattr(declaring, "adopt", adopt)
 
 
 def not_noted(patch: Patch, key: str) -> None:
@@ -195,6 +230,11 @@ BUGS = {
     "at most one event a worker an input": each_cause_is_an_event,
     "folding the events from any snapshot gives the present": removals_are_not_told,
     "settle has left nothing to do": a_target_that_is_up_wakes_nobody,
+    "a pool has at most as many live runs as slots, each with another slot": the_slots_are_not_counted,
+    "a free slot is given at once, to who was wanted first": who_comes_last_is_served_first,
+    "nothing starts a disabled worker": whoever_is_disabled_may_be_ordered_to_start,
+    "what is tried anew after giving up never fails": giving_up_is_for_ever,
+    "an order to restart clears the count of failures": a_restart_forgives_nothing,
     "every restart is answered": the_new_run_answers_nobody,
     "a new manager attaches to each live run once": what_is_being_stopped_is_not_attached_to,
     "a new manager finds what the old one left": deadlines_are_not_noted,

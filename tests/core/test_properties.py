@@ -14,10 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from supervisor_core.messages import (
     Apply,
     Begin,
+    Disable,
+    Enable,
     Exited,
     Healthy,
     Kill,
     LeaderExited,
+    Matched,
     Ready,
     Remove,
     Restart,
@@ -80,6 +83,10 @@ class Supervised(RuleBasedStateMachine):
     def remove(self, at: int) -> None:
         self.world.feed(Remove(self.name(at)))
 
+    @rule(at=which, order=st.sampled_from((Enable, Enable, Disable)))
+    def switch(self, at: int, order: type[Enable] | type[Disable]) -> None:
+        self.world.feed(order(self.name(at)))
+
     @rule(seed=seeds)
     def apply(self, seed: int) -> None:
         rng = random.Random(seed)
@@ -101,6 +108,11 @@ class Supervised(RuleBasedStateMachine):
     @rule(at=which)
     def spawned(self, at: int) -> None:
         self.world.feed(Spawned(*self.run_of(at), pid=100))
+
+    @precondition(lambda self: self.world.runs)
+    @rule(at=which)
+    def wrote(self, at: int) -> None:
+        self.world.feed(Matched(*self.run_of(at), "up"))
 
     @precondition(lambda self: self.world.runs)
     @rule(at=which, seed=seeds)

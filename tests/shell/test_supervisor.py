@@ -455,7 +455,7 @@ async def test_blocked_is_told_only_when_it_lasts():
     s.supervise(Worker("second", forever, ["slower"]))
     loop.call_later(30, s.shutdown)
     assert await s.run() == []
-    assert [line for at, line in told if at == 3] == ["second: blocked on slower (slower is starting)"]
+    assert [line for at, line in told if at == 3] == ["second: blocked on slower (starting)"]
     assert not s.logger.of("first")[:-2]
 
 
