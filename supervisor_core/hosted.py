@@ -15,6 +15,7 @@ Known wart: what `log` says goes to the standard output, beside what the functio
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import os
 import signal
@@ -29,9 +30,11 @@ if __name__ == "__main__":  # by its path; what lies beside the user's modules c
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from supervisor_core import Supervisor, Worker
+from supervisor_core.calling import is_async
 from supervisor_core.messages import Ready, Report, Signal
 from supervisor_core.model import Exit
 from supervisor_core.runs import CANCELLED
+from supervisor_core.standstill import watched_loop
 
 NOT_FOUND = 127
 """The exit status when there is no such module or function; a shell gives it for a program that is not there."""
@@ -147,7 +150,10 @@ def main(target: str) -> int:
     except LookupError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return NOT_FOUND
-    return asyncio.run(run(name, function, os.environ))
+    told = functools.partial(print, f"{name}:", file=sys.stderr, flush=True)
+    watched = functools.partial(watched_loop, told) if is_async(function) else None
+    with asyncio.Runner(loop_factory=watched) as runner:
+        return runner.run(run(name, function, os.environ))
 
 
 if __name__ == "__main__":

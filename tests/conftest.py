@@ -41,8 +41,14 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[TAG] = folder.name
 
 
+LONG = 600
+"""Seconds that a test marked `long` may take where it does not say so itself."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG))
         if rows := rows_of(item):
             item.user_properties.append(("rows", rows))
 

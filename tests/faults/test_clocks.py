@@ -89,9 +89,9 @@ WHO = {"in-process": ["service"], "kept": ["service", "keeper", "both"]}
 @pytest.mark.parametrize(("mode", "who"), [(mode, who) for mode, all_of_them in WHO.items() for who in all_of_them])
 def test_after_a_long_pause_there_is_no_burst_of_timeouts(tmp_path, mode, who, pause):
     """Who ended in time while nobody was running to see it is not killed for it, and nobody is restarted."""
-    polite = zoo("say", "up", "until", "TERM", "write", "forever", "rate=20", "size=20", "wait", "0.3")
+    polite = zoo("say", "up", "until", "TERM", "write", "forever", "rate=20", "size=20", "wait", "1")
     text = stays(*(f"w{n}" for n in range(20)))
-    text += f"[worker.polite]\ncommand = {polite}\nstart_seconds = 0\nstop_timeout = 0.5\n"
+    text += f"[worker.polite]\ncommand = {polite}\nstart_seconds = 0\nstop_timeout = 1.5\n"
     with Service(tmp_path, text, mode) as service:
         pid, manager = service.pid_of("polite"), service.manager()
         paused = {"service": {manager}, "keeper": {service.pid}, "both": {manager, service.pid}}[who]

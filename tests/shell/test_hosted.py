@@ -1,6 +1,7 @@
 """A function in a process of its own: how it ends, what it says and hears. Real processes: they are the subject."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_core import hosted
-from tests.faults.service import Service, until
+from tests.faults.service import Service, stays, until
 
 JOBS = """
 import asyncio, os, sys, time
@@ -55,6 +56,14 @@ def thread(p):
 async def announces(p):
     p.ready()
     await p.wait_shutdown()
+
+async def blocks(p):
+    time.sleep(2.5)  # the line that blocks
+    await asyncio.sleep(2)
+
+async def blocks_for_ever(p):
+    print("up", flush=True)
+    while True: pass
 
 VALUE = 1
 """
@@ -147,6 +156,30 @@ def test_that_it_is_ready_and_that_it_leaves_is_said_on_the_notify_socket(jobs: 
             process.terminate()
             assert ear.recv(100) == b"STOPPING=1"
         assert process.returncode == 0
+
+
+@pytest.mark.row(30)
+def test_a_coroutine_that_blocks_its_loop_is_told_with_the_line(jobs: Path) -> None:
+    with started(jobs, "jobs:blocks") as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        number = 1 + JOBS[: JOBS.index("# the line that blocks")].count("\n")
+        assert line == f"w: the event loop has stood still for 1 s at jobs.py:{number}, in blocks\n"
+        rest = process.stderr.read()
+        assert "time.sleep(2.5)" in rest
+        assert re.search(r"^w: the event loop goes on, after [23]\.[0-9] s$", rest, re.MULTILINE)
+    assert process.returncode == 0
+
+
+@pytest.mark.row(30)
+def test_one_that_blocks_for_ever_harms_nobody_and_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(JOBS)
+    text = '[worker.w]\npython = "jobs:blocks_for_ever"\nstart_seconds = 0\nstop_timeout = "200ms"\n' + stays("other")
+    with Service(tmp_path, text, "kept") as service, service.client() as client:
+        service.pid_of("w")
+        until(lambda: any("has stood still" in row["text"] for row in service.lines("w", stream="err")))
+        assert client.post("/workers/other/restart").status_code == 200
+        assert "killed after 0.2" in client.post("/workers/w/stop").json()["operation"]["outcome"]
 
 
 def test_the_service_runs_it_like_any_program(tmp_path: Path) -> None:
