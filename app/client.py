@@ -19,6 +19,8 @@ from urllib.parse import quote
 
 import httpx
 
+from .frames import Frame, parse_frames
+
 Json = dict[str, Any]
 
 CONNECT, READ = 5.0, 30.0
@@ -56,15 +58,6 @@ class Target:
 
     def __str__(self) -> str:
         return str(self.socket) if self.socket else self.url
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One server-sent event: its name, its data as JSON, and the id to resume after ("" when it has none)."""
-
-    name: str
-    data: Any
-    id: str
 
 
 class Client:
@@ -166,6 +159,11 @@ class Client:
     def last_upgrade(self) -> Json:
         return self._ask("GET", "/api/v1/upgrade")
 
+    def run(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Json:
+        """Begins a run with arguments; `{"operation"}`, whose `worker` is the run's own name."""
+        body: Json = {"args": list(arguments), "environment": dict(environment)}
+        return self._ask("POST", f"{_worker(name)}/run", params={"wait": "0"}, body=body)
+
     def plan(self) -> Json:
         """`{"plan"}`: what `apply` would change."""
         return self._ask("POST", "/api/v1/config/plan", body={})
@@ -260,30 +258,6 @@ class Client:
                 self._told(answer)
                 raise Unreachable(f"what answers at {self.target} is no log stream of Quarterdeck")
             yield from parse_frames(answer.iter_bytes())
-
-
-def parse_frames(chunks: Iterator[bytes]) -> Iterator[Frame]:
-    """Cuts a byte stream into events; at newlines alone, since a line of JSON may hold any other separator."""
-    rest = b""
-    name, id, data = "message", "", b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            line = line.rstrip(b"\r")
-            if not line:
-                if data:
-                    yield Frame(name, json.loads(data), id)
-                name, id, data = "message", "", b""
-                continue
-            part, _, value = line.partition(b":")
-            value = value.removeprefix(b" ")
-            match part:
-                case b"event":
-                    name = value.decode()
-                case b"id":
-                    id = value.decode()
-                case b"data":
-                    data += value
 
 
 def _worker(name: str) -> str:

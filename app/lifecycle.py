@@ -15,6 +15,7 @@ from supervisor_core.supervisor import Supervisor
 from .delivery import Delivery
 from .drivers.alarm import WallAlarm
 from .drivers.declarations import Declarations
+from .drivers.made import Made
 from .drivers.schedule import Schedules
 from .grounds import Ground
 from .host import Host
@@ -29,10 +30,12 @@ from .watchers.hooks import Hooks
 if TYPE_CHECKING:
     from .web.services import Services
 
-SCHEDULES = "schedules.json"
+SCHEDULES, WORKERS = "schedules.json", "workers.json"
 
 
-def declarations(options: UpOptions, config: Config, host: Host, supervisor: Supervisor) -> Declarations:
+def declarations(
+    options: UpOptions, config: Config, instance: Instance, host: Host, supervisor: Supervisor
+) -> Declarations:
     """What is declared to run; `up NAME` stays what it was told over a reload."""
 
     def choose(specs: Sequence[WorkerSpec]) -> list[WorkerSpec]:
@@ -41,7 +44,8 @@ def declarations(options: UpOptions, config: Config, host: Host, supervisor: Sup
         except CannotBegin as error:
             raise Refused(f"{error}; or start the service again without it", "bad_config") from None
 
-    return Declarations(options.config_path, config, host, supervisor.plan, choose)
+    made = Made(Remembered(instance.state / WORKERS), host, str(options.config_path.absolute().parent))
+    return Declarations(options.config_path, config, host, supervisor.plan, choose, made)
 
 
 def begin(
@@ -56,10 +60,13 @@ def begin(
     from .web.factory import take_config
 
     services.declarations = declared
+    declared.made.changed = lambda: ground.rule(declared.config, declared.specs)
+    if declared.made.specs:
+        declared.made.changed()
     declared.ruled = [
-        ground.rule,
-        lambda config, _: edits.rule(config.sources),
-        lambda config, _: take_config(services, config),
+        lambda config: ground.rule(config, declared.specs),
+        lambda config: edits.rule(config.sources),
+        lambda config: take_config(services, config),
     ]
     store = Remembered(instance.state / SCHEDULES)
     planned = Schedules(declared.host, WallAlarm(), store, supervisor.log, services.rows.renew)
@@ -68,7 +75,7 @@ def begin(
     watching = Hooks(
         declared.host, declared.config.hooks, delivery.deliver, lambda told: _tell_of_hooks(services.conditions, told)
     )
-    declared.ruled.append(lambda config, _: watching.rule(config.hooks))
+    declared.ruled.append(lambda config: watching.rule(config.hooks))
     return {"schedules": planned.run(), "hooks": _until_over(watching, delivery)}
 
 

@@ -17,6 +17,10 @@ from typing import Any
 log = logging.getLogger("quarterdeck.remembered")
 
 
+class NotKept(Exception):
+    """It cannot be written down, so nothing was done; the message says why."""
+
+
 class Remembered:
     """One file. `told` is what is to be known; `keep` replaces it."""
 

@@ -120,7 +120,6 @@ class _Service:
         ground: Ground,
     ) -> None:
         self.options = options
-        self.specs = chosen(config.workers, options.names)
         self.instance = instance
         self.entries = entries
         self.clock = clock
@@ -129,7 +128,8 @@ class _Service:
         self.supervisor = Supervisor(stay=True, spawner=ground.spawner, logs=ground.store, clock=clock)
         self.supervisor.aside.folder = str(instance.state / "notify")
         self.host = LocalHost(config.service.name or socket.gethostname(), self.supervisor, ground.store)
-        self.declarations = lifecycle.declarations(options, config, self.host, self.supervisor)
+        self.declarations = lifecycle.declarations(options, config, instance, self.host, self.supervisor)
+        self.specs = self.declarations.specs
         self.upgrades = Upgrades(ground, os.getpid(), clock.now, ground.last_upgrade())
         self._signals = 0
         self._patience: asyncio.TimerHandle | None = None

@@ -82,14 +82,16 @@ def remove(turn: Turn, order: Remove) -> str:
     return order.operation
 
 
-def plan_of(statuses: Mapping[str, Status], memories: Mapping[str, Memory], specs: Iterable[WorkerSpec]) -> Plan:
-    """What `Apply(specs)` would do now."""
+def plan_of(
+    statuses: Mapping[str, Status], memories: Mapping[str, Memory], specs: Iterable[WorkerSpec], origin: str = "config"
+) -> Plan:
+    """What `Apply(specs, origin)` would do now."""
     declared = {name: memories[name].pending or status.spec for name, status in statuses.items()}
     running = {name: status.spec for name, status in statuses.items() if status.live and wanted(status)}
     removing = {name for name, status in statuses.items() if status.removing}
     ended = {name for name, status in statuses.items() if status.wanted and status.state in (State.DONE, State.FAILED)}
     disabled = {name for name, status in statuses.items() if not status.enabled}
-    return plan(declared, specs, running=running, removing=removing, ended=ended, disabled=disabled)
+    return plan(declared, specs, running=running, removing=removing, ended=ended, disabled=disabled, origin=origin)
 
 
 def apply(turn: Turn, order: Apply) -> str:
@@ -97,7 +99,7 @@ def apply(turn: Turn, order: Apply) -> str:
     if turn.leaving:
         raise Refused("cannot apply the config: the supervisor is shutting down", "shutting_down")
     specs = {spec.name: spec for spec in order.specs}
-    planned = plan_of(turn.statuses, turn.memories, order.specs)
+    planned = plan_of(turn.statuses, turn.memories, order.specs, order.origin)
     taken = [spec for name, spec in specs.items() if name not in planned.clashes]
     refuse_circle(turn, taken)
     for name in planned.removed:

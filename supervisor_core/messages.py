@@ -92,9 +92,10 @@ class Signal(Order):
 
 @dataclass(frozen=True, slots=True)
 class Apply(Order):
-    """Make the workers of origin `config` be exactly `specs`, changing only what differs."""
+    """Make the workers of one origin be exactly `specs`, changing only what differs."""
 
     specs: tuple[WorkerSpec, ...]
+    origin: str = "config"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class Supervisor:
         return self._machine.statuses.get(name)
 
     def plan(self, specs: Iterable[WorkerSpec]) -> Plan:
-        """What `Apply(specs)` would do now."""
+        """What an `Apply` of these specs would do now."""
         with self.lock:
             return self._machine.plan(specs)
 

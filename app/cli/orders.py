@@ -57,7 +57,7 @@ def _act(client: Client, options: argparse.Namespace) -> int:
     action, body = options.action, {"cascade": True} if getattr(options, "cascade", False) else {}
     answers: list[Answer] = []
     try:
-        for row in resolve(client, options.names):
+        for row in resolve(client, options.names, runs=False):
             answers.append(_ask(client, action, row["name"], body))
         if options.wait:
             _wait(client, answers, options.timeout)
@@ -128,7 +128,7 @@ def signal(options: argparse.Namespace) -> int:
     status, answers = DONE, []
     try:
         with Client(target) as client:
-            for row in resolve(client, options.names):
+            for row in resolve(client, options.names, runs=False):
                 try:
                     answers.append(client.signal(row["name"], options.signal, tree=options.tree))
                     if options.output != "json":

@@ -14,11 +14,24 @@ ADDRESSES = "workers: name, name-0, a pattern such as 'web-*', group:NAME, label
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Gives the options with `verb` as the function to call; leaves with status 2 and a sentence for bad usage."""
-    options = _parser().parse_args(arguments)
+    options = _parsed(list(arguments))
     for name in ("config", "state", "url", "output"):
         if not hasattr(options, name):
             setattr(options, name, None)
     return options
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """What follows `--` is `run`'s alone, as it is: argparse takes it for ours once an option stands before it."""
+    parser = _parser()
+    if "--" in arguments:
+        at = arguments.index("--")
+        if "run" in arguments[:at]:
+            options = parser.parse_args(arguments[:at])
+            if options.action == "run":
+                options.arguments += arguments[at + 1 :]
+                return options
+    return parser.parse_args(arguments)
 
 
 def _verb(module: str, name: str) -> Callable[[argparse.Namespace], int]:
@@ -106,6 +119,12 @@ def _parser() -> argparse.ArgumentParser:
         order = add(name, "orders", help, function="act")
         order.add_argument("names", nargs="+", metavar="NAME", help=ADDRESSES)
         order.set_defaults(wait=True, timeout=30.0)
+
+    run = add("run", "run", "run a worker's command once, with more arguments; passes the program's exit status")
+    run.add_argument("name", metavar="NAME", help="the worker")
+    run.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="after --, for the program")
+    run.add_argument("-e", "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable; repeatable")
+    run.add_argument("-d", "--detach", action="store_true", help="print the name of the run and return at once")
 
     signal = add("signal", "orders", "send a signal, to the main process or to the whole tree")
     signal.add_argument("signal", metavar="SIGNAL", help="a name such as HUP")

@@ -94,12 +94,17 @@ def is_pattern(address: str) -> bool:
     return address == "all" or address.startswith(("group:", "label:")) or any(c in address for c in "*?[")
 
 
-def resolve(client: "Client", addresses: Sequence[str]) -> list[dict[str, Any]]:
-    """The statuses of the workers that the addresses mean, each once, in their order; raises `UnknownAddress`."""
+def resolve(client: "Client", addresses: Sequence[str], *, runs: bool = True) -> list[dict[str, Any]]:
+    """The statuses of the workers that the addresses mean, each once, in their order; raises `UnknownAddress`.
+
+    Without `runs`, a pattern means no runs of a worker (`NAME[N]`) unless it has a bracket itself.
+    """
     rows = {row["name"]: row for row in client.workers()["workers"]}
     found: dict[str, dict[str, Any]] = {}
     for address in addresses:
         names = _names(client, address, list(rows))
+        if not runs and is_pattern(address) and "[" not in address:
+            names = [name for name in names if "[" not in name]
         if not names:
             close = difflib.get_close_matches(address, rows, 1)
             remedy = f"did you mean {close[0]!r}?" if close else "quarterdeck status lists them"

@@ -19,12 +19,13 @@ from supervisor_core.model import WorkerSpec
 from supervisor_core.plan import Plan
 
 from ..host import Host
+from .made import Made
 
 AT_ONCE = frozenset({"shutdown_timeout"})
 """Keys of `[service]` that are read anew whenever they count."""
 
 Choose = Callable[[Sequence[WorkerSpec]], list[WorkerSpec]]
-Ruled = Callable[[Config, Sequence[WorkerSpec]], None]
+Ruled = Callable[[Config], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,27 @@ class Declarations:
     """
 
     def __init__(
-        self, path: Path, config: Config, host: Host, planned: Callable[[Iterable[WorkerSpec]], Plan], choose: Choose
+        self,
+        path: Path,
+        config: Config,
+        host: Host,
+        planned: Callable[[Iterable[WorkerSpec]], Plan],
+        choose: Choose,
+        made: Made,
     ) -> None:
-        self.config = config
+        self.config, self.made = config, made
+        made.begin(config)
         self.ruled: list[Ruled] = []
         self.host = host
         self._path, self._planned, self._choose = path, planned, choose
         self._turn = asyncio.Lock()
+
+    @property
+    def specs(self) -> list[WorkerSpec]:
+        """All that is declared; a name that was made over HTTP is not the file's."""
+        made = self.made.specs
+        theirs = {spec.name for spec in made}
+        return [*(spec for spec in self._choose(self.config.workers) if spec.name not in theirs), *made]
 
     def source_of(self, spec: WorkerSpec) -> str:
         """Where it is written now, as `FILE:LINE`; a reload that only moved it is no event."""
@@ -88,7 +103,7 @@ class Declarations:
             if plan and plan != preview.id:
                 raise Refused("the files or the workers have changed since that plan was made; look again", "conflict")
             await self.host.tell(Apply(preview.specs, by=by))
-            self._rule(config, preview.specs)
+            self._rule(config)
             return preview
 
     async def _look(self) -> tuple[Config, Preview]:
@@ -97,10 +112,11 @@ class Declarations:
         settings, waiting = beside(self.config, config)
         return config, Preview(self._planned(specs), specs, settings, waiting)
 
-    def _rule(self, config: Config, specs: Sequence[WorkerSpec]) -> None:
+    def _rule(self, config: Config) -> None:
         self.config = config
+        self.made.rule(config)
         for ruled in self.ruled:
-            ruled(config, specs)
+            ruled(config)
 
 
 def beside(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -10,7 +10,7 @@ from supervisor_core.model import Phase, Status
 from supervisor_core.why import why
 
 from ..host import Probed
-from . import config, wire
+from . import config, making, wire
 from .contract import docs_page, openapi
 from .detail import probed, spec
 from .download import BINARY, download
@@ -252,6 +252,23 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", f"{ONE}/logs/download", "read", handler=download, summary="The bytes of a stream; one HTTP range",
         query=(Query("stream", "out (default), err or log"),), answers=(200, 206, 400, 404, 416, 503), media=BINARY,
+    ),
+    Route(
+        "POST", "/api/v1/workers", "admin", handler=making.add, summary="A new worker: name and keys of the config",
+        query=WAIT[:1], body="{name: string, …keys of a worker}", answers=(201, 400, 409, 413, 415, 422, 503, 507),
+    ),
+    Route(
+        "PUT", ONE, "admin", handler=making.replace, summary="Another table for a worker that was made over HTTP",
+        query=WAIT[:1], body="{…keys of a worker}", answers=(200, 400, 404, 409, 413, 415, 422, 503, 507),
+    ),
+    Route(
+        "DELETE", ONE, "admin", handler=making.remove, summary="Stops and removes a worker that was made over HTTP",
+        body="{reason: string}", answers=(202, 400, 404, 409, 413, 415, 422, 503, 507),
+    ),
+    Route(
+        "POST", f"{ONE}/run", "operate", handler=making.run, query=WAIT,
+        summary="A run with arguments, as a worker NAME[N]; answered when it is done",
+        body="{args: [string], environment: {NAME: string}, reason: string}", answers=ACTED,
     ),
     Route(
         "POST", "/api/v1/config/plan", "admin", handler=config.plan, body="{}",

@@ -89,6 +89,14 @@ async def read_body(request: Request) -> bytes:
         raise Problem(408, "too_slow", detail, headers={"Connection": "close"}) from None
 
 
+async def read_any(request: Request) -> Mapping[str, Any]:
+    """The JSON object of a body, whatever its members; those that are null are left out. Raises `Problem`."""
+    value = _json(await read_body(request))
+    if not isinstance(value, dict):
+        raise Problem(422, "bad_body", "the body is a JSON object, such as {}")
+    return {name: given for name, given in value.items() if given is not None}
+
+
 async def read_object(request: Request, **types: type) -> Mapping[str, Any]:
     """The JSON object of a body, of which only the named members may be there, each of its type. Raises `Problem`."""
     body = await read_body(request)
@@ -107,7 +115,9 @@ async def read_object(request: Request, **types: type) -> Mapping[str, Any]:
     return {name: given for name, given in value.items() if given is not None}
 
 
-_WORDS = {bool: "true or false", str: "a text", int: "a whole number", float: "a number"}
+_WORDS = {
+    bool: "true or false", str: "a text", int: "a whole number", float: "a number", list: "a list", dict: "an object",
+}  # fmt: skip
 
 
 def _json(body: bytes) -> Any:

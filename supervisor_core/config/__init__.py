@@ -17,7 +17,8 @@ from typing import Any
 from ..model import Condition, Pool, RestartWhen, WorkerSpec
 from .files import read_toml
 from .keys import INCLUDE, TOP, WORKER
-from .problems import ConfigError, Found, Problem, Problems, Source
+from .one import read_one
+from .problems import ConfigError, Found, Problem, Problems
 from .reading import Words, fields_of, nearest
 from .requirements import check_circles, check_health, patterns_of, resolve
 from .settings import (
@@ -58,7 +59,8 @@ __all__ = [
 class Config:
     """All that a config says. `files` are those that were read, the main one first; `notes` are worth a look.
 
-    `sources` can be read again.
+    `sources` can be read again. `names` are those that mean workers, of tables, replicas and groups; `replicas` is how
+    many each table asks for.
     """
 
     service: ServiceSettings = field(default_factory=ServiceSettings)
@@ -66,6 +68,8 @@ class Config:
     workers: tuple[WorkerSpec, ...] = ()
     groups: Mapping[str, Group] = field(default_factory=dict)
     pools: Mapping[str, Pool] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    replicas: Mapping[str, int] = field(default_factory=dict)
     tokens: tuple[Token, ...] = ()
     hooks: tuple[ServiceHook, ...] = ()
     files: tuple[Path, ...] = ()
@@ -79,59 +83,31 @@ def load(
     environ: Mapping[str, str] | None = None,
     fragment: bool = False,
     sources: Sources | None = None,
+    scale: Mapping[str, int] = MappingProxyType({}),
 ) -> Config:
     """Reads a config file and what it includes; raises `ConfigError` with every problem.
 
     `environ` is where `${VAR}` is looked up (our own environment without it). With `fragment`, names in `requires`
     and groups that the file does not have are no problem: another file may. `sources` remembers what was read, or
-    gives what was read before.
+    gives what was read before. `scale` says of tables how many replicas they have instead of what they say.
     """
     problems = Problems()
     words = Words({}, dict(os.environ if environ is None else environ))
-    loader = _Loader(words, problems, fragment, Sources() if sources is None else sources)
+    loader = _Loader(words, problems, fragment, Sources() if sources is None else sources, scale)
     config = loader.load(Path(path))
     problems.finish()
     return config
 
 
-def read_one(
-    name: str,
-    table: Mapping[str, Any],
-    folder: str,
-    *,
-    known: Mapping[str, tuple[str, ...]],
-    logs: LogSettings | None = None,
-    pools: Mapping[str, Pool] = MappingProxyType({}),
-) -> list[WorkerSpec]:
-    """Gives the worker(s) of one table that came as JSON, with origin `api`; raises `ConfigError`.
-
-    `folder` is what paths are relative to; `known` are the other workers' names, each with the names that it means;
-    `logs` is what `[logs]` says, `pools` are those of the file.
-    """
-    problems = Problems()
-    found = Found(dict(table), Source("the request", folder), (name,))
-    check_name(name, found, problems)
-    reads = read_worker(found, {}, dict(os.environ), problems, (logs or LogSettings()).each)
-    names = {**known, name: tuple(read.spec.name for read in reads), **{r.spec.name: (r.spec.name,) for r in reads}}
-    specs = [
-        replace(
-            r.spec,
-            requires=resolve(r.spec.name, r.wishes, names, problems),
-            pool=pool_of(r.pool, pools, problems),
-            origin="api",
-            source="",
-        )
-        for r in reads
-    ]
-    problems.finish()
-    return specs
-
-
 class _Loader:
     """The tables of all files put together, by their names; then each kind read by its module."""
 
-    def __init__(self, words: Words, problems: Problems, fragment: bool, sources: Sources) -> None:
-        self.words, self.problems, self.fragment, self.sources = words, problems, fragment, sources
+    def __init__(
+        self, words: Words, problems: Problems, fragment: bool, sources: Sources, scale: Mapping[str, int]
+    ) -> None:
+        self.words, self.problems, self.fragment, self.sources, self.scale = words, problems, fragment, sources, scale
+        self.meanings: dict[str, tuple[str, ...]] = {}
+        self.replicas: dict[str, int] = {}
         self.tables: dict[str, dict[str, Found]] = {}
         self.lists: dict[str, list[Found]] = {"token": [], "hook": []}
         self.single: dict[str, Found] = {}
@@ -160,7 +136,20 @@ class _Loader:
         hooks = read_service_hooks(self.lists["hook"], self.words, self.problems)
         workers, groups = self._workers(logs, pools)
         files, notes = tuple(self.files), tuple(self.notes)
-        return Config(service, logs, workers, groups, pools, tokens, hooks, files, notes, self.sources)
+        return Config(
+            service,
+            logs,
+            workers,
+            groups,
+            pools,
+            self.meanings,
+            self.replicas,
+            tokens,
+            hooks,
+            files,
+            notes,
+            self.sources,
+        )
 
     def _included(self, path: Path, main: Found) -> list[Path]:
         """The included files in the order of their names, each once."""
@@ -234,14 +223,17 @@ class _Loader:
                 self.problems.add(found, f"{shown(found.value)} is no table; write [worker.{title}]")
                 continue
             check_name(title, found, self.problems)
-            made = read_worker(found, self.defaults, self.words.variables, self.problems, logs.each)
+            made = read_worker(
+                found, self.defaults, self.words.variables, self.problems, logs.each, self.scale.get(title)
+            )
+            self.replicas |= {title: made[0].replicas} if made else {}
             names[title] = tuple(read.spec.name for read in made)
             for read in made:
                 self._claim(claimed, read)
                 reads.setdefault(read.spec.name, read)
         names |= {name: (name,) for name in reads if name not in names}
         groups = read_groups(self.tables.get("group", {}), names, self.words, self._lenient())
-        meanings = {**{title: group.workers for title, group in groups.items()}, **names}
+        meanings = self.meanings = {**{title: group.workers for title, group in groups.items()}, **names}
         requires = {n: resolve(n, read.wishes, meanings, self._lenient()) for n, read in reads.items()}
         places = {n: read.found for n, read in reads.items()}
         check_circles(requires, places, self.problems)

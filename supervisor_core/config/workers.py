@@ -41,7 +41,7 @@ KEYS = {key.name: with_parser(key) for key in WORKER.keys}
 class Read:
     """One worker as read: its spec, still without requirements, and the wishes that become them.
 
-    `pool` is where its pool is named; `watched`: it has an `alive` probe.
+    `pool` is where its pool is named; `watched`: it has an `alive` probe. `replicas` is how many its table asks for.
     """
 
     spec: WorkerSpec
@@ -49,28 +49,36 @@ class Read:
     found: Found
     pool: Found | None = None
     watched: bool = False
+    replicas: int = 1
 
 
 def read_worker(
-    found: Found, defaults: Fields, outside: Mapping[str, str], problems: Problems, logs: LogPolicy
+    found: Found,
+    defaults: Fields,
+    outside: Mapping[str, str],
+    problems: Problems,
+    logs: LogPolicy,
+    scale: int | None = None,
 ) -> list[Read]:
     """Gives the worker's replicas; what cannot be used is noted and left at its default.
 
-    `logs` is what holds where the worker's own table says nothing.
+    `logs` is what holds where the worker's own table says nothing; `scale` is how many there are whatever that says.
+    A table that asks for one has the first of them under its own name.
     """
     own = fields_of(found, WORKER, problems)
     title = str(found.path[-1])
     words = Words({}, outside)
     replicas = parsed(KEYS["replicas"], own.get("replicas") or defaults.get("replicas"), problems, words)
     made = []
-    for index in range(replicas):
-        full = f"{title}-{index}" if replicas > 1 else title
+    for index in range(replicas if scale is None else scale):
+        full = f"{title}-{index}" if replicas > 1 or index else title
         try:
             name(full)
         except BadValue as error:
             problems.add(found, str(error))
             break
-        made.append(_Reader(found, own, defaults, outside, problems, full, index, logs).read())
+        read = _Reader(found, own, defaults, outside, problems, full, index, logs).read()
+        made.append(replace(read, replicas=replicas))
     return made
 
 

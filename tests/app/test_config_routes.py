@@ -3,6 +3,8 @@
 import pytest
 
 from app.drivers.declarations import Declarations
+from app.drivers.made import Made
+from app.remembered import Remembered
 from supervisor_core.config import load
 from supervisor_core.messages import Remove, Shutdown
 from tests.support.asgi import ScriptedHost, site
@@ -15,7 +17,8 @@ def declared(s, tmp_path, text=FILE):
     file = tmp_path / "quarterdeck.toml"
     file.write_text(text)
     config = load(file)
-    s.services.declarations = Declarations(file, config, s.host, s.host.machine.plan, list)
+    made = Made(Remembered(tmp_path / "workers.json"), s.host, str(tmp_path))
+    s.services.declarations = Declarations(file, config, s.host, s.host.machine.plan, list, made)
     return file
 
 

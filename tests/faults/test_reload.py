@@ -148,7 +148,7 @@ def test_a_crash_goes_on_with_what_was_applied(tmp_path):
         edit(service, "nothing that anybody could use")
         manager = service.manager()
         os.kill(manager, signal.SIGKILL)
-        until(lambda: answers(service) not in (0, manager))
+        until(lambda: answers(service) not in (0, manager), 40)
         rows = service.workers()
         assert rows.keys() == {"a", "c"}
         assert rows["a"]["pid"] == first

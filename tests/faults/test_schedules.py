@@ -37,7 +37,7 @@ def test_a_schedule_in_the_service(tmp_path):
         assert written["often"]["rule"] == "every 1s"
         first = service.manager()
         os.kill(first, signal.SIGKILL)
-        until(lambda: _manager(service) not in (0, first))
+        until(lambda: _manager(service) not in (0, first), 40)
         with Events(service.client()) as events:
             events.until("changed", there=done(rows["often"]["run"] + 1))
         assert (
