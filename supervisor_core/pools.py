@@ -11,6 +11,7 @@ goes by the number that it was added with.
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from .graph import met, wanted
 from .model import SLOT, Blocker, Pool, Probe, State, Status, WorkerSpec
@@ -36,15 +37,17 @@ def line(pool: str, statuses: Mapping[str, Status]) -> list[Status]:
     return sorted(found, key=lambda s: (s.wanted_since or 0.0, by_name(s.name)))
 
 
+@lru_cache(maxsize=10_000)
 def by_name(name: str) -> tuple[object, ...]:
     """The order of names in which train-2 comes before train-10."""
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(name) if part)
 
 
-def no_slot(pool: Pool) -> Blocker:
+@lru_cache(maxsize=100)
+def no_slot(pool: Pool) -> tuple[Blocker]:
     """Why a worker waits, in words that stay the same whoever has the slots: else each end would change all of them."""
     words = "its slot is taken" if pool.slots == 1 else f"all {pool.slots} slots are taken"
-    return Blocker(f"pool {pool.name}", SLOT, words)
+    return (Blocker(f"pool {pool.name}", SLOT, words),)
 
 
 def at_slot(spec: WorkerSpec, slot: int | None) -> WorkerSpec:

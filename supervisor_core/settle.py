@@ -85,7 +85,7 @@ def serve(turn: Turn, pool: str) -> None:
             taken.add(slot)
             count += 1
             turn.step(status.name, Cause.ADMIT, slot=slot)
-        elif (reasons := (no_slot(status.spec.pool),)) != status.blocked_on:
+        elif (reasons := no_slot(status.spec.pool)) != status.blocked_on:
             turn.put(status.name, "pool", blocked_on=reasons)
 
 

@@ -188,7 +188,8 @@ def _backs_off(status: Status, now: float | None) -> str:
 
 def _rests(status: Status, now: float | None, planned: float | None) -> str:
     end = words_of(status.last_exit) if status.last_exit is not None else ""
-    remedy = "; enable it, then start it" if not status.enabled else "; start it to have it again"
+    again = {State.DONE: " to run it again", State.FAILED: " to try again"}.get(status.state, "")
+    remedy = f"; start it{again}" if status.enabled else "; enable it, then start it"
     if planned is not None and status.enabled:
         remedy = f"; its schedule starts it{_until(planned, now, 'in', ' ') or ' again'}"
     elif status.spec.schedule is not None and status.enabled:

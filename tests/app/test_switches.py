@@ -1,10 +1,12 @@
 """Enable and disable over HTTP and on the command line, and the sentence that says why a worker is not up."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from app import cli
+from app import cli, lifecycle
+from supervisor_core.messages import Disable
 from supervisor_core.model import Pool, RestartPolicy, RestartWhen
 from tests.app.fake_service import operation, problem, row
 from tests.app.test_cli import run, service  # noqa: F401
@@ -91,6 +93,16 @@ async def test_who_waits_for_a_slot_is_told_who_has_them() -> None:
         one = (await c.get(f"{W}/train-2")).json()
         assert one["why"] == ("train-2 waits for a slot of pool gpu: 1 of 1 is taken by train-0; 1 waits before it")
         assert one["spec"]["pool"] == {"name": "gpu", "slots": 1}
+
+
+@virtual
+async def test_whom_up_names_is_not_started_when_it_is_disabled() -> None:
+    async with site(a_program("web"), a_program("db")) as s:
+        s.host.machine.handle(Disable("web"), 1.0)
+        supervisor = SimpleNamespace(tell=lambda order: s.host.machine.handle(order, 2.0))
+        specs = [status.spec for status in s.host.machine.statuses.values()]
+        refusals = lifecycle.want(supervisor, specs)  # type: ignore[arg-type]
+        assert refusals == ["cannot start web: it is disabled; enable it first (quarterdeck enable web)"]
 
 
 # ---------------------------------------------------------------- the command line

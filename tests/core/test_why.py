@@ -134,23 +134,23 @@ EXIT = Exit(1, code=1)
         (replace(BACKOFF, gave_up=True, deadline=700.0),
          "db gave up after 3 failures (exit 1), tried anew in 10 min"),
         (status(state=State.STOPPED, wanted=False, stopped_by="ann"),
-         "db was stopped by ann; start it to have it again"),
+         "db was stopped by ann; start it"),
         (status(state=State.STOPPED, wanted=False, stopped_by="dependency"),
-         "db was stopped, as it follows a worker that is gone; start it to have it again"),
-        (status(state=State.STOPPED), "db was stopped with the service; start it to have it again"),
+         "db was stopped, as it follows a worker that is gone; start it"),
+        (status(state=State.STOPPED), "db was stopped with the service; start it"),
         (status(state=State.STOPPED, wanted=False),
-         "db does not start by itself, and nobody started it; start it to have it again"),
+         "db does not start by itself, and nobody started it; start it"),
         (status(state=State.STOPPED, wanted=False, enabled=False), "db is disabled; enable it, then start it"),
-        (status(state=State.DONE, last_exit=Exit(1, code=0)), "db has ended: exit 0; start it to have it again"),
+        (status(state=State.DONE, last_exit=Exit(1, code=0)), "db has ended: exit 0; start it to run it again"),
         (status(state=State.DONE, last_exit=Exit(1, code=0), enabled=False),
          "db is disabled and has ended: exit 0; enable it, then start it"),
         (Status(WorkerSpec("db", restart=FAILING), state=State.FAILED, tries=6, last_exit=EXIT),
-         "db failed: exit 1 after 5 restarts within 10 min, which is its limit; start it to have it again"),
+         "db failed: exit 1 after 5 restarts within 10 min, which is its limit; start it to try again"),
         (Status(WorkerSpec("db"), state=State.FAILED, last_exit=EXIT),
-         "db failed: exit 1, and is never restarted by itself; start it to have it again"),
+         "db failed: exit 1, and is never restarted by itself; start it to try again"),
         (Status(WorkerSpec("db", restart=FAILING), state=State.FAILED,
                 last_exit=Exit(1, reason="no such file: x", permanent=True)),
-         "db failed: no such file: x, which another try would not change; start it to have it again"),
+         "db failed: no such file: x, which another try would not change; start it to try again"),
         (Status(WorkerSpec("db", restart=FAILING), state=State.FAILED, last_exit=EXIT, enabled=False),
          "db failed: exit 1, and is disabled; enable it, then start it"),
     ],
@@ -178,7 +178,7 @@ def test_a_slot_says_who_has_them_and_who_is_next():
         statuses[name] = Status(replace(spec, name=name), state=State.BLOCKED, wanted=True, wanted_since=5.0)
     from supervisor_core.pools import no_slot
 
-    waiting = {name: replace(each, blocked_on=(no_slot(Pool("gpu", 2)),)) for name, each in statuses.items()}
+    waiting = {name: replace(each, blocked_on=no_slot(Pool("gpu", 2))) for name, each in statuses.items()}
     assert why(waiting["train-2"], waiting, 9.0) == (
         "train-2 waits for a slot of pool gpu: 2 of 2 are taken by train-0 and train-1; it is next"
     )
