@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .children import Child, Ended
 from .errors import CannotStart
+from .flag import post
 from .messages import LeaderExited
 from .model import Exit, Status, WorkerSpec
 
@@ -31,6 +32,7 @@ class Beside:
         self._spec, self._p, self._found = spec, p, found
         self._socket: NotifySocket | None = None
         self._after: str | None = None
+        self._child: Child | None = None
         self._probing: Probing | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -69,20 +71,12 @@ class Beside:
                 self._bind()
             except CannotStart as error:
                 self._p._note(f"ERROR: {error}")
+        self._child = child
+        loop = asyncio.get_running_loop()
+        self._p.worker._on_patterns = lambda patterns: post(loop, self._look_for, patterns)
         spec = self._spec
         if spec.ready is not None or spec.alive is not None or spec.patterns or self._socket is not None:
-            from .probes.probing import Probing  # here because most programs have no probes
-
-            self._probing = Probing(
-                spec,
-                self._p,
-                self._p.supervisor.aside,
-                up=self._first_ready,
-                socket=self._socket,
-                after=self._after,
-                found=self._found,
-            )
-            self._probing.begin(child.pid)
+            self._probe(self._found)
 
     def came_up(self) -> None:
         """It stayed up for long enough."""
@@ -111,6 +105,8 @@ class Beside:
 
     async def gone(self) -> None:
         """Nothing of the run is left, or it was never begun."""
+        if self._child is not None:
+            self._p.worker._on_patterns = None
         if self._probing is not None:
             await self._probing.gone()
         elif self._socket is not None:
@@ -131,6 +127,29 @@ class Beside:
             await self._hooks().run("after_stop", command, more)
 
     # ------------------------------------------------------------ inside
+
+    def _probe(self, found: Status | None) -> "Probing":
+        from .probes.probing import Probing  # here because most programs have no probes
+
+        assert self._child is not None
+        self._probing = Probing(
+            self._spec,
+            self._p,
+            self._p.supervisor.aside,
+            up=self._first_ready,
+            socket=self._socket,
+            after=self._after,
+            found=found,
+        )
+        self._probing.begin(self._child.pid)
+        return self._probing
+
+    def _look_for(self, patterns: tuple[str, ...]) -> None:
+        """Others wait for lines of this run than did before."""
+        if self._child is None or self._child.exited.done() or self._p.shutting_down:
+            return
+        probing = self._probing or self._probe(self._p.supervisor.status(self._spec.name))
+        probing.look_for(patterns)
 
     def _first_ready(self) -> None:
         command = self._spec.hooks.after_ready

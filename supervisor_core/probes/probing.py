@@ -7,7 +7,7 @@ its spec, its handle and its main pid.
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..children import make_tag
@@ -44,7 +44,8 @@ class Probing:
         found: Status | None = None,
     ) -> None:
         self._spec, self._p, self._aside, self._up = spec, p, aside, up
-        self._socket, self._after = socket, after
+        self._socket, self._after, self._found = socket, after, found
+        self._awaited: set[str] = set()
         self._pid = 0
         running = found is not None and found.state is not State.STARTING
         self._is_up = running
@@ -67,8 +68,7 @@ class Probing:
             self._socket.listen(self._heed, functools.partial(descends, main=pid, tag=tag), self._p._note)
         if self._ready is not None:
             self._look_after(self._ready)
-        if patterns := self._patterns():
-            self._go(self._watch(patterns))
+        self._watch(self._patterns(), self._after)
         if self._is_up:
             self._begin_alive()
 
@@ -147,21 +147,33 @@ class Probing:
 
     # ------------------------------------------------------------ what it writes
 
+    def look_for(self, patterns: Sequence[str]) -> None:
+        """Others wait for lines of it now, which it may have written before."""
+        fresh = [pattern for pattern in dict.fromkeys(patterns) if pattern not in self._awaited]
+        self._awaited.update(fresh)
+        if not self._closed:
+            self._watch(fresh, None)
+
     def _patterns(self) -> list[str]:
         """What is looked for in its lines, but for what was seen by an earlier supervisor."""
-        patterns = dict.fromkeys(self._spec.patterns)
+        seen = () if self._found is None else self._found.matched
+        patterns = dict.fromkeys(pattern for pattern in self._spec.patterns if pattern not in seen)
+        self._awaited.update(self._spec.patterns)
         if (ready := self._spec.ready) is not None and ready.kind == "log" and not self._is_up:
             patterns[ready.target] = None
         return list(patterns)
 
-    async def _watch(self, patterns: list[str]) -> None:
+    def _watch(self, patterns: list[str], after: str | None) -> None:
         store = self._p.supervisor.logs
-        if store is None:
+        if store is None and patterns:
             self._p._note("ERROR: its lines are kept nowhere, so none can be waited for")
-            return
+        elif store is not None and patterns:
+            self._go(self._read(Watch(store, self._spec.name, self._p.run, after), patterns))
+
+    async def _read(self, watch: Watch, patterns: list[str]) -> None:
         ready = self._ready if self._ready is not None and self._ready.probe.kind == "log" else None
-        async for pattern, line in Watch(store, self._spec.name, self._p.run, self._after).matches(patterns):
-            if pattern in self._spec.patterns:
+        async for pattern, line in watch.matches(patterns):
+            if pattern in self._awaited:
                 self._p.report(Matched(self._spec.name, self._p.run, pattern))
             if ready is not None and pattern == ready.probe.target:
                 self._say(ready, good=True, text=line)

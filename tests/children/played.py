@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from types import SimpleNamespace
 
 from supervisor_core import Add, Supervisor
 from supervisor_core.children.fake import FakeSpawner
@@ -23,6 +24,7 @@ class Played:
         self.notes = []
         self.shutting_down = False
         self.send = None
+        self.worker = SimpleNamespace()
         self._leave = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 

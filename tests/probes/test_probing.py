@@ -4,9 +4,11 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 
 import pytest
 
+from supervisor_core.messages import Add
 from supervisor_core.model import RestartPolicy, RestartWhen
 from supervisor_core.probes.prober import wait
 from tests.probes.rig import eventually, over, probe, python, ready, running, worker
@@ -175,6 +177,25 @@ def test_patterns_that_dependents_wait_for_are_told_once_each():
             await run.until_line("done", "out")
             await eventually(lambda: len([told for told in heard if hasattr(told, "pattern")]) == 2)
         assert [told.pattern for told in heard if hasattr(told, "pattern")] == ["migrating", "^done$"]
+
+    asyncio.run(main())
+
+
+def test_lines_that_somebody_waits_for_later_are_found_also_when_they_were_written_before():
+    """A reload brings a dependent; what it waits for may have been said long ago, by a worker without any probe."""
+
+    async def main():
+        text = (
+            "import time\nprint('up')\nfor n in range(5000): print('line', n)\nprint('end', flush=True)\ntime.sleep(60)"
+        )
+        spec = worker(python(text))
+        async with running(spec) as run:
+            await run.until_line("end", "out")
+            run.supervisor.tell(Add(replace(spec, patterns=("^up$",))))
+            await run.until(lambda status: status.matched == ("^up$",))
+            run.supervisor.tell(Add(replace(spec, patterns=("^up$", "^end$"))))
+            await run.until(lambda status: status.matched == ("^up$", "^end$"))
+            assert run.status.run == 1
 
     asyncio.run(main())
 
