@@ -164,6 +164,19 @@ class Client:
         body: Json = {"args": list(arguments), "environment": dict(environment)}
         return self._ask("POST", f"{_worker(name)}/run", params={"wait": "0"}, body=body)
 
+    def scale(self, name: str, replicas: int, *, wait: float) -> Json:
+        """`{"workers", "added", "removed", "operations"}`."""
+        params = {"wait": f"{wait:g}"} if wait else {}
+        return self._ask("POST", f"{_worker(name)}/scale", params=params, body={"replicas": replicas}, wait=wait)
+
+    def roll(self, workers: Sequence[str], **rolling: Any) -> Json:
+        """Begins a rolling restart; `{"rolling"}`."""
+        body: Json = {"action": "restart", "workers": list(workers), "rolling": rolling}
+        return self._ask("POST", "/api/v1/actions", params={"wait": "0"}, body=body)
+
+    def rolling(self, id: str, wait: float) -> Json:
+        return self._ask("GET", f"/api/v1/actions/{quote(id, safe='')}", params={"wait": f"{wait:g}"}, wait=wait)
+
     def plan(self) -> Json:
         """`{"plan"}`: what `apply` would change."""
         return self._ask("POST", "/api/v1/config/plan", body={})

@@ -16,6 +16,8 @@ from .delivery import Delivery
 from .drivers.alarm import WallAlarm
 from .drivers.declarations import Declarations
 from .drivers.made import Made
+from .drivers.rolling import Rollings
+from .drivers.scale import Scale
 from .drivers.schedule import Schedules
 from .grounds import Ground
 from .host import Host
@@ -30,7 +32,7 @@ from .watchers.hooks import Hooks
 if TYPE_CHECKING:
     from .web.services import Services
 
-SCHEDULES, WORKERS = "schedules.json", "workers.json"
+SCHEDULES, WORKERS, SCALE = "schedules.json", "workers.json", "scale.json"
 
 
 def declarations(
@@ -45,7 +47,8 @@ def declarations(
             raise Refused(f"{error}; or start the service again without it", "bad_config") from None
 
     made = Made(Remembered(instance.state / WORKERS), host, str(options.config_path.absolute().parent))
-    return Declarations(options.config_path, config, host, supervisor.plan, choose, made)
+    scale = Scale(Remembered(instance.state / SCALE))
+    return Declarations(options.config_path, config, host, supervisor.plan, choose, made, scale)
 
 
 def begin(
@@ -60,9 +63,9 @@ def begin(
     from .web.factory import take_config
 
     services.declarations = declared
+    services.rollings = Rollings(services.operations, declared.host)
     declared.made.changed = lambda: ground.rule(declared.config, declared.specs)
-    if declared.made.specs:
-        declared.made.changed()
+    declared.made.changed()
     declared.ruled = [
         lambda config: ground.rule(config, declared.specs),
         lambda config: edits.rule(config.sources),
@@ -76,7 +79,7 @@ def begin(
         declared.host, declared.config.hooks, delivery.deliver, lambda told: _tell_of_hooks(services.conditions, told)
     )
     declared.ruled.append(lambda config: watching.rule(config.hooks))
-    return {"schedules": planned.run(), "hooks": _until_over(watching, delivery)}
+    return {"scale": declared.tidy(), "schedules": planned.run(), "hooks": _until_over(watching, delivery)}
 
 
 async def _until_over(hooks: Hooks, delivery: Delivery) -> None:

@@ -43,6 +43,10 @@ class Answer:
 
 def act(options: argparse.Namespace) -> int:
     """All orders to workers but signals: 0 when all is done, 1 when one failed, 5 when one is not settled in time."""
+    if getattr(options, "rolling", False):
+        from .rolling import roll
+
+        return roll(options)
     target = find_target(options)
     try:
         with Client(target) as client:

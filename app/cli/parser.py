@@ -110,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
             order.add_argument(
                 "--cascade", action="store_true", help="along with what requires it, or what it requires"
             )
+        if name == "restart":
+            order.add_argument("--rolling", action="store_true", help="after each other; stops at the first failure")
+            order.add_argument("--batch", type=int, default=1, metavar="N", help="with --rolling: so many at once")
+            order.add_argument("--pause", default="0", metavar="TIME", help="with --rolling: between batches, 2s say")
         _add_waiting(order)
 
     for name, help in (
@@ -119,6 +123,11 @@ def _parser() -> argparse.ArgumentParser:
         order = add(name, "orders", help, function="act")
         order.add_argument("names", nargs="+", metavar="NAME", help=ADDRESSES)
         order.set_defaults(wait=True, timeout=30.0)
+
+    scale = add("scale", "rolling", "give a worker so many replicas; the others are not touched")
+    scale.add_argument("name", metavar="NAME", help="the worker, as the config file names it")
+    scale.add_argument("replicas", type=int, metavar="N", help="how many; with fewer the highest go")
+    _add_waiting(scale)
 
     run = add("run", "run", "run a worker's command once, with more arguments; passes the program's exit status")
     run.add_argument("name", metavar="NAME", help="the worker")

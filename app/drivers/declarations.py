@@ -20,6 +20,7 @@ from supervisor_core.plan import Plan
 
 from ..host import Host
 from .made import Made
+from .scale import Scale, table_of
 
 AT_ONCE = frozenset({"shutdown_timeout"})
 """Keys of `[service]` that are read anew whenever they count."""
@@ -58,6 +59,16 @@ class Preview:
         return (*added, *(change.name for change in self.plan.changed if change.restarts or change.starts))
 
 
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """The replicas of a table, and which of them came and went."""
+
+    title: str
+    names: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
 class Declarations:
     """Belongs to the loop. `planned` says what `Apply` would do; `choose` is what `up` was told of names.
 
@@ -72,9 +83,10 @@ class Declarations:
         planned: Callable[[Iterable[WorkerSpec]], Plan],
         choose: Choose,
         made: Made,
+        scale: Scale,
     ) -> None:
-        self.config, self.made = config, made
-        made.begin(config)
+        self.config, self.made, self._scale = scale.applied(config), made, scale
+        made.begin(self.config)
         self.ruled: list[Ruled] = []
         self.host = host
         self._path, self._planned, self._choose = path, planned, choose
@@ -104,13 +116,42 @@ class Declarations:
                 raise Refused("the files or the workers have changed since that plan was made; look again", "conflict")
             await self.host.tell(Apply(preview.specs, by=by))
             self._rule(config)
+            await self._scale.tidy(config)
             return preview
 
+    async def tidy(self) -> None:
+        """Forgets what the files, as they rule, have overruled."""
+        await self._scale.tidy(self.config)
+
+    async def scale(self, name: str, replicas: int, by: str) -> Scaled:
+        """Gives a table so many replicas, of the config that rules; nothing else of it is looked at anew."""
+        async with self._turn:
+            if name in self.made.names:
+                raise Refused(f"{name} was made over HTTP; put another table in its place", "conflict")
+            title = table_of(self.config, name)
+            before, known = set(self.config.names[title]), self._scale.of(self.config)
+            wanted = {**known, title: replicas}
+            if replicas == self.config.replicas[title]:
+                del wanted[title]
+            config = await asyncio.to_thread(self._scale.applied, self.config, wanted)
+            await self._scale.keep(config, wanted)
+            try:
+                await self.host.tell(Apply(tuple(self._choose(config.workers)), by=by))
+            except BaseException:
+                await self._scale.keep(self.config, known)
+                raise
+            self._rule(config)
+            now = config.names[title]
+            return Scaled(title, now, tuple(n for n in now if n not in before), tuple(sorted(before.difference(now))))
+
     async def _look(self) -> tuple[Config, Preview]:
-        config = await asyncio.to_thread(load, self._path)
+        config = await asyncio.to_thread(self._read)
         specs = tuple(self._choose(config.workers))
         settings, waiting = beside(self.config, config)
         return config, Preview(self._planned(specs), specs, settings, waiting)
+
+    def _read(self) -> Config:
+        return self._scale.applied(load(self._path))
 
     def _rule(self, config: Config) -> None:
         self.config = config

@@ -64,6 +64,11 @@ class Made:
         """All of them."""
         return [spec for specs in self._specs.values() for spec in specs]
 
+    @property
+    def names(self) -> set[str]:
+        """Of tables and of workers."""
+        return {*self._specs, *(spec.name for spec in self.specs)}
+
     # ------------------------------------------------------------ what may be changed
 
     async def add(self, name: str, table: Mapping[str, Any], by: str) -> tuple[str, ...]:

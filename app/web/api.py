@@ -10,7 +10,8 @@ from supervisor_core.model import Phase, Status
 from supervisor_core.why import why
 
 from ..host import Probed
-from . import config, making, wire
+from . import wire
+from .changes import CHANGES
 from .contract import docs_page, openapi
 from .detail import probed, spec
 from .download import BINARY, download
@@ -19,7 +20,7 @@ from .history import list_audit, list_events, list_runs
 from .logs import get_lines, stream_lines
 from .orders import act, get_operation, send_signal, shut_down, switch
 from .params import Params
-from .routes import Call, Query, Route
+from .routes import ACTED, ONE, WAIT, Call, Query, Route
 from .select import filtered, find, status_of
 from .stream import conditions_of, events_stream
 from .upgrade import get_upgrade, upgrade
@@ -118,10 +119,6 @@ def why_now(call: Call, status: Status, findings: Probed) -> str:
 
 # ---------------------------------------------------------------- the table
 
-WAIT = (
-    Query("wait", "seconds to wait for the outcome; 0 for none", "number"),
-    Query("until", "ready (default) or done (default for one-shots)"),
-)
 ORDER = "{cascade: boolean, reason: string, if_version: string}"
 FILTER = (
     Query("state", "a state, repeatable", many=True),
@@ -156,8 +153,6 @@ LIMIT = Query("limit", "at most 1000", "integer")
 BACK = (Query("before", "the id of a row: older ones"), LIMIT)
 WORKERS = Query("workers", "names and patterns, with commas; all without it", many=True)
 EVENTS = "text/event-stream"
-ONE = "/api/v1/workers/{name}"
-ACTED = (200, 202, 400, 404, 409, 413, 415, 422, 503, 507)
 
 
 def order(path: str, action: str, summary: str) -> Route:
@@ -253,33 +248,7 @@ ROUTES: tuple[Route, ...] = (
         "GET", f"{ONE}/logs/download", "read", handler=download, summary="The bytes of a stream; one HTTP range",
         query=(Query("stream", "out (default), err or log"),), answers=(200, 206, 400, 404, 416, 503), media=BINARY,
     ),
-    Route(
-        "POST", "/api/v1/workers", "admin", handler=making.add, summary="A new worker: name and keys of the config",
-        query=WAIT[:1], body="{name: string, …keys of a worker}", answers=(201, 400, 409, 413, 415, 422, 503, 507),
-    ),
-    Route(
-        "PUT", ONE, "admin", handler=making.replace, summary="Another table for a worker that was made over HTTP",
-        query=WAIT[:1], body="{…keys of a worker}", answers=(200, 400, 404, 409, 413, 415, 422, 503, 507),
-    ),
-    Route(
-        "DELETE", ONE, "admin", handler=making.remove, summary="Stops and removes a worker that was made over HTTP",
-        body="{reason: string}", answers=(202, 400, 404, 409, 413, 415, 422, 503, 507),
-    ),
-    Route(
-        "POST", f"{ONE}/run", "operate", handler=making.run, query=WAIT,
-        summary="A run with arguments, as a worker NAME[N]; answered when it is done",
-        body="{args: [string], environment: {NAME: string}, reason: string}", answers=ACTED,
-    ),
-    Route(
-        "POST", "/api/v1/config/plan", "admin", handler=config.plan, body="{}",
-        summary="What the config files would change now", answers=(200, 400, 409, 413, 415, 422),
-    ),
-    Route(
-        "POST", "/api/v1/config/apply", "admin", handler=config.apply, body="{plan: string, reason: string}",
-        summary="Makes the config files rule; only what changed is restarted",
-        query=(Query("wait", "seconds to wait for what begins; none without it", "number"),),
-        answers=(200, 400, 409, 413, 415, 422, 503, 507),
-    ),
+    *CHANGES,
     Route(
         "POST", "/api/v1/login-links", "admin", handler=make_login_link, summary="A one-time sign-in link",
         answers=(201,),

@@ -77,6 +77,14 @@ class Route(Rule):
     media: str = field(default="application/json", kw_only=True)
 
 
+ONE = "/api/v1/workers/{name}"
+WAIT = (
+    Query("wait", "seconds to wait for the outcome; 0 for none", "number"),
+    Query("until", "ready (default) or done (default for one-shots)"),
+)
+ACTED = (200, 202, 400, 404, 409, 413, 415, 422, 503, 507)
+"""What several routes have in common: the path of a worker, how long to wait, and how an order may be answered."""
+
 PAGES: tuple[Rule, ...] = (
     Rule("GET", "/", "read", page=True),
     Rule("GET", "/workers/{name}", "read", page=True),

@@ -24,6 +24,7 @@ from .wire import Rows
 
 if TYPE_CHECKING:
     from ..drivers.declarations import Declarations
+    from ..drivers.rolling import Rollings
 
 COUNTING = 2
 """Each takes a thread and up to a second of it; others wait for their turn."""
@@ -79,6 +80,7 @@ class Services:
     make_ledger: Callable[[], Ledger] | None = None
     ledger: Ledger | None = None
     declarations: "Declarations | None" = None
+    rollings: "Rollings | None" = None
     templates: Path | None = None
     static: Path | None = None
     streams: int = 0
@@ -111,6 +113,8 @@ class Services:
 
     async def aclose(self) -> None:
         """Ends what follows the journal, and writes down what the sessions have learnt."""
+        if self.rollings is not None:
+            await self.rollings.aclose()
         await self.operations.aclose()
         await self.feed.aclose()
         self.credentials.save()

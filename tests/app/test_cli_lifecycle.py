@@ -115,3 +115,34 @@ def test_all_that_is_wrong_is_printed(service, capsys):
     told = run(capsys, "apply")
     lines = ["quarterdeck: /x.toml:3: no", "quarterdeck: /y.toml: gone", "quarterdeck: nothing was changed"]
     assert told == (1, "", "\n".join(lines) + "\n")
+
+
+def rolling(state="pending", **told):
+    begun = {"id": "roll-1", "state": state, "done": [], "skipped": [], "left": ["web", "db"], "failed": None}
+    return {"rolling": {**begun, **told}}
+
+
+def test_a_rolling_restart_shows_how_far_it_is(service, capsys):
+    service.answers["POST", "/api/v1/actions"] = 202, rolling()
+    steps = iter([rolling(done=["web"], left=["db"]), rolling("done", done=["web"], skipped=["db"], left=[])])
+    service.answers["GET", "/api/v1/actions/roll-1"] = lambda _: (200, next(steps))
+    told = run(capsys, "restart", "--rolling", "all", "--batch", "2", "--pause", "2s")
+    assert told == (0, "web: restarted\ndb: passed over, it does not run\n", "")
+    (body,) = [body for method, _, _, body in service.asked if method == "POST"]
+    assert body["workers"] == ["web", "db"]
+    assert body["rolling"] == {"batch": 2, "pause": "2s", "timeout": 120.0}
+
+
+def test_a_rolling_restart_that_stops(service, capsys):
+    service.answers["POST", "/api/v1/actions"] = 202, rolling("failed", failed="web: run 2 ended")
+    told = run(capsys, "restart", "--rolling", "all")
+    assert told == (1, "", "stopped at the first failure: web: run 2 ended; not restarted: web, db\n")
+
+
+def test_scale(service, capsys):
+    answer = {"workers": ["w-0", "w-1"], "added": ["w-1"], "removed": [], "operations": [operation("w-1")]}
+    service.answers["POST", "/api/v1/workers/w/scale"] = 200, answer
+    assert run(capsys, "scale", "w", "2") == (0, "+ w-1\nw-1: run 2 is ready\nw: 2 of it\n", "")
+    assert service.asked[-1][2:] == ({"wait": "120"}, {"replicas": 2})
+    answer |= {"added": [], "removed": ["w-1"], "operations": []}
+    assert run(capsys, "scale", "w", "1", "--no-wait")[1] == "- w-1\nw: 2 of it\n"

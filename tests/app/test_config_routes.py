@@ -4,6 +4,7 @@ import pytest
 
 from app.drivers.declarations import Declarations
 from app.drivers.made import Made
+from app.drivers.scale import Scale
 from app.remembered import Remembered
 from supervisor_core.config import load
 from supervisor_core.messages import Remove, Shutdown
@@ -16,9 +17,9 @@ FILE = '[worker.a]\ncommand = ["sleep", "1"]\n[worker.b]\ncommand = ["sleep", "1
 def declared(s, tmp_path, text=FILE):
     file = tmp_path / "quarterdeck.toml"
     file.write_text(text)
-    config = load(file)
+    config, scale = load(file), Scale(Remembered(tmp_path / "scale.json"))
     made = Made(Remembered(tmp_path / "workers.json"), s.host, str(tmp_path))
-    s.services.declarations = Declarations(file, config, s.host, s.host.machine.plan, list, made)
+    s.services.declarations = Declarations(file, config, s.host, s.host.machine.plan, list, made, scale)
     return file
 
 

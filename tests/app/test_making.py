@@ -7,6 +7,7 @@ import pytest
 
 from app.drivers.declarations import Declarations
 from app.drivers.made import KEPT, Made
+from app.drivers.scale import Scale
 from app.remembered import Remembered
 from supervisor_core.config import Config
 from supervisor_core.messages import Shutdown
@@ -17,9 +18,9 @@ from tests.support.virtual import virtual
 
 def declared(s, tmp_path, config=None):
     made = Made(Remembered(tmp_path / "workers.json"), s.host, str(tmp_path))
-    config = config or Config()
+    config, scale = config or Config(), Scale(Remembered(tmp_path / "scale.json"))
     s.services.declarations = Declarations(
-        tmp_path / "quarterdeck.toml", config, s.host, s.host.machine.plan, list, made
+        tmp_path / "quarterdeck.toml", config, s.host, s.host.machine.plan, list, made, scale
     )
     return made
 
