@@ -161,6 +161,8 @@ class Worker:
 
     def _removed(self) -> None:
         self._gone = True
+        if self._supervisor is not None:
+            self._supervisor.aside.findings.forget(self.name)
         if self._ended is not None:
             self._ended.set()
             self._ended = None

@@ -7,6 +7,7 @@ it says the same after a gap. No JSON, no waiting.
 Known wart: a coroutine that never says that it is ready counts as settled once it has been up for its stable time.
 """
 
+import signal
 from dataclasses import dataclass
 
 from supervisor_core.model import REST, Exit, RestartWhen, State, Status
@@ -68,12 +69,20 @@ def judge(action: str, until: str, floor: int, now: Status, by: str = "") -> Ver
 
 def with_kill(verdict: Verdict, action: str, now: Status, stopping: float | None, killed: float | None) -> Verdict:
     """A stop that had to kill says so, and after how long; when it was in stopping and when in killing, if ever."""
+    if verdict.state == "done" and action == "stop" and killed is None and _killed_by_steps(now):
+        return Verdict("done", f"killed after {now.spec.stop.timeout - now.spec.stop.after:.3g} s")
     if verdict.state != "done" or wants_run(action) or killed is None:
         return verdict
     if action == "kill":
         return Verdict("done", "killed")
     waited = now.spec.stop.timeout if stopping is None else killed - stopping
     return Verdict("done", f"killed after {waited:.3g} s")
+
+
+def _killed_by_steps(now: Status) -> bool:
+    """Whether a run whose after_stop has a time of its own used up that of its signals before."""
+    last = now.last_exit
+    return now.spec.stop.after > 0 and last is not None and last.signal == signal.SIGKILL and last.by != ""
 
 
 def switched(now: Status) -> str:

@@ -19,6 +19,7 @@ from supervisor_core.model import Status
 from ..watchers.operations import KeyReused
 from ..watchers.outcome import Operation, wants_run
 from . import wire
+from .detail import probed
 from .params import Params, read_object
 from .problems import Problem, bad_query, not_durable, refused, shown
 from .routes import Call, Handler
@@ -168,6 +169,7 @@ def answer(call: Call, operation: Operation) -> Response:
         operation=told,
         worker=None if entry is None else call.services.rows.status(entry, snapshot.cursor.boot),
         lines=last_lines(call, operation),
+        **({} if entry is None else probed(call.host.probed(operation.worker, status_of(entry).run))),
     )
 
 

@@ -20,7 +20,7 @@ def http(value: Any) -> str:
     if not isinstance(value, str):
         raise BadValue(f'{shown(value)} is no address; write "http://127.0.0.1:8000/health"')
     try:
-        parts = urlsplit(value)
+        parts = urlsplit(_at_some_slot(value))
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         good = False
@@ -44,15 +44,21 @@ def _address_of(table: Mapping[str, Any]) -> str:
     )
 
 
+def _at_some_slot(text: str) -> str:
+    """The number of a slot is known only when a run begins; what is written around it can be checked before."""
+    return text.replace("{slot}", "1")
+
+
 def tcp(value: Any) -> str:
     """Reads HOST:PORT, a port of this machine, or unix:PATH; gives HOST:PORT or unix:PATH."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if isinstance(text, str) and text.startswith("unix:") and text != "unix:":
         return text
-    host, _, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    host, _, written = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    port = _at_some_slot(written)
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536 or re.search(r"[\s/]", host):
         raise BadValue(f'{shown(value)} is no address; write "127.0.0.1:5432", 5432 or "unix:PATH"')
-    return f"{host or '127.0.0.1'}:{port}"
+    return f"{host or '127.0.0.1'}:{written}"
 
 
 def pattern(value: Any) -> str:

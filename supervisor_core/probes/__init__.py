@@ -47,7 +47,7 @@ class Finding:
 
 
 class Findings:
-    """The last findings of each worker, and what it last said of itself (STATUS=). Belongs to the loop's thread."""
+    """The last findings of each worker, and what it last said of itself (STATUS=). Any thread may forget."""
 
     def __init__(self) -> None:
         self._found: dict[str, dict[str, Finding]] = {}

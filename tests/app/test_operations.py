@@ -9,8 +9,10 @@ import pytest
 from app.watchers import operations as module
 from app.watchers import past, settling
 from app.watchers.operations import Operations
+from app.watchers.outcome import Verdict, with_kill
 from supervisor_core.messages import LeaderExited, Ready, Remove, Spawned, Stop, Unhealthy
-from supervisor_core.model import Exit, RestartPolicy, RestartWhen, StopPolicy
+from supervisor_core.model import Exit, RestartPolicy, RestartWhen, State, Status, StopPolicy
+from supervisor_core.probes import Finding
 from tests.support.asgi import ScriptedHost, Stream, a_program, bearer, site
 from tests.support.virtual import virtual
 
@@ -605,3 +607,29 @@ async def test_an_order_is_answered_when_it_is_on_the_disk_and_else_says_so() ->
         assert answer.json()["operation"]["state"] == "pending"
         assert s.host.machine.statuses["web"].wanted, "it is carried out"
         assert (await c.post(f"{W}/nobody/start")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("after", "signal", "by", "outcome"),
+    [
+        (5.0, 9, "me", "killed after 10 s"),
+        (5.0, 15, "me", "stopped"),
+        (5.0, 9, "", "stopped"),
+        (0.0, 9, "me", "stopped"),
+    ],
+)
+def test_a_stop_says_that_it_killed_also_where_after_stop_has_a_time_of_its_own(after, signal, by, outcome) -> None:
+    spec = a_program("web", stop=StopPolicy((("TERM", 10.0),), after=after))
+    status = Status(spec, state=State.STOPPED, last_exit=Exit(1, signal=signal, by=by))
+    assert with_kill(Verdict("done", "stopped"), "stop", status, 1.0, None).outcome == outcome
+
+
+@virtual
+async def test_a_start_that_failed_tells_what_its_probes_found() -> None:
+    async with site(a_program("web", restart=RETRY, ready_probe=True)) as s, s.client("operator") as c:
+        answer = post(c, "web", "start")
+        await settle()
+        s.host.findings.put("web", Finding("ready", 1, "tcp 127.0.0.1:1", False, "connection refused", 5.0, 2))
+        s.host.end("web", code=3)
+        told = (await answer).json()
+        assert (told["status"], told["probes"][0]["output"]) == (409, "connection refused")

@@ -600,3 +600,19 @@ def test_hooks_of_the_service(tmp_path):
     )
     assert "hooks.example" not in repr(config.hooks), "such an address is a secret, often"
     assert config.hooks[1].source.endswith(":4")
+
+
+def test_a_probe_at_the_place_of_a_slot(tmp_path):
+    spec = workers(
+        tmp_path,
+        """
+        [pool.gpu]
+        slots = 2
+        [worker.a]
+        command = ["x"]
+        pool = "gpu"
+        ready = { tcp = "localhost:808{slot}" }
+        alive = { http = "http://localhost:808{slot}/" }
+        """,
+    )["a"]
+    assert (spec.ready.target, spec.alive.target) == ("localhost:808{slot}", "http://localhost:808{slot}/")
