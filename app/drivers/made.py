@@ -93,17 +93,33 @@ class Made:
             await self._change({n: e for n, e in self._entries.items() if n != name}, {}, by, drop={name})
             return names
 
-    async def run(self, parent: str, arguments: list[str], environment: Mapping[str, str], by: str) -> str:
-        """A run of a worker with arguments, as a worker of its own that is not started yet; gives its name."""
+    async def run(
+        self, parent: str, arguments: list[str], environment: Mapping[str, str], by: str, key: str = ""
+    ) -> str:
+        """A run of a worker with arguments, as a worker of its own that is not started yet; gives its name.
+
+        With a `key` that the same one used before it is the run that was made then.
+        """
         async with self._turn:
+            if known := self._known(parent, arguments, environment, by, key):
+                return known
             number = self._counts.get(parent, 0) + 1
             name = f"{parent}[{number}]"
             entry = {"run": parent, "arguments": arguments, "environment": dict(environment), "by": by}
+            entry |= {"key": key} if key else {}
             specs = {name: self._spec_of(name, entry)}
             gone = self._oldest(parent)
             entries = {n: e for n, e in self._entries.items() if n not in gone} | {name: entry}
             await self._change(entries, specs, by, drop=gone, counts={**self._counts, parent: number})
             return name
+
+    def _known(self, parent: str, arguments: list[str], environment: Mapping[str, str], by: str, key: str) -> str:
+        for name, entry in self._entries.items() if key else ():
+            if (entry.get("by"), entry.get("key")) == (by, key):
+                if (entry["run"], entry["arguments"], entry["environment"]) == (parent, arguments, dict(environment)):
+                    return name
+                raise Refused("this Idempotency-Key was used for another run; make a new one", "idempotency_key_reused")
+        return ""
 
     # ------------------------------------------------------------ refusals
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from supervisor_core.errors import Refused
 from supervisor_core.journal import Gap, Snapshot
-from supervisor_core.messages import Changed, Order, Removed, Restart, Start
+from supervisor_core.messages import Changed, Removed, Restart, Start
 from supervisor_core.model import REST, Overlap, Phase, Schedule, State, Status
 
 from ..host import Host
@@ -57,14 +57,14 @@ class Store(Protocol):
 class _Plan:
     """One worker's schedule: the times up to `until` are dealt with, `last` is the last one that was run.
 
-    `anchor` is when this rule was first seen. `queued`: a run is owed as soon as the present one has ended.
+    `anchor` is when this rule was first seen. `owed`: the time whose run waits for the end of the present one.
     """
 
     rule: str
     until: float
     anchor: float
     last: float | None = None
-    queued: bool = False
+    owed: float | None = None
     next: float | None = None
 
 
@@ -107,14 +107,13 @@ class Schedules(Mapping[str, Planned]):
         for status in statuses:
             self._learn(status)
         self._left.clear()
-        owed = [s.name for s in statuses if s.name in self._plans and self._plans[s.name].queued and s.state in REST]
-        for name in owed:
-            self._plans[name].queued, self._unwritten = False, True
+        resting = (status.name for status in statuses if status.state in REST)
+        owed = [name for name in resting if name in self._plans and self._plans[name].owed is not None]
         ringing = asyncio.create_task(self._ring(), name="schedule's alarm")
         self._rung.set()
         try:
             for name in owed:
-                await self._tell(Start(name, by=BY))
+                await self._pay(name)
             async for batch in self._host.follow(snapshot.cursor):
                 await self._take(batch)
         finally:
@@ -140,13 +139,12 @@ class Schedules(Mapping[str, Planned]):
     async def _look(self, status: Status) -> None:
         self._learn(status)
         plan = self._plans.get(status.name)
-        if plan is not None and plan.queued and status.state in REST and not self._leaving:
-            plan.queued = False
+        if plan is not None and plan.owed is not None and status.state in REST and not self._leaving:
             if status.state is State.STOPPED:
+                plan.owed, self._unwritten = None, True
                 self._say(status.name, "the queued run of the schedule is dropped: the worker was stopped")
             else:
-                await self._keep()
-                await self._tell(Start(status.name, by=BY))
+                await self._pay(status.name)
 
     async def _ring(self) -> None:
         while True:
@@ -182,8 +180,8 @@ class Schedules(Mapping[str, Planned]):
     def _remembered(self, name: str) -> _Plan | None:
         with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
             told = self._left.pop(name)
-            last = None if told["last"] is None else float(told["last"])
-            return _Plan(str(told["rule"]), float(told["until"]), float(told["anchor"]), last, told["queued"] is True)
+            last, owed = (None if told[key] is None else float(told[key]) for key in ("last", "owed"))
+            return _Plan(str(told["rule"]), float(told["until"]), float(told["anchor"]), last, owed)
         return None
 
     def _forget(self, name: str) -> None:
@@ -210,19 +208,21 @@ class Schedules(Mapping[str, Planned]):
             elif found := due(schedule, plan.until, now, plan.anchor):
                 come.append((name, found))
                 plan.until = now
-                if found.runs:
-                    plan.last = found.planned
             plan.next = next_after(schedule, plan.until, plan.anchor)
-        orders = [order for name, found in come if (order := self._order(name, found)) is not None]
+        orders: list[tuple[Start | Restart, float | None]] = []
+        for name, found in come:
+            if order := self._order(name, found):
+                orders.append((order, self._plans[name].last))
+                self._plans[name].last = found.planned
         self._set()
         for name, _ in come:
             self._changed(name)
         if come or self._unwritten:
             await self._keep()
-        for order in orders:
-            await self._tell(order)
+        for order, before in orders:
+            await self._tell(order, before)
 
-    def _order(self, name: str, found: Due) -> Order | None:
+    def _order(self, name: str, found: Due) -> Start | Restart | None:
         entry = self._host.snapshot().workers.get(name)
         if entry is None or not isinstance(entry.event, Changed):
             return None
@@ -238,7 +238,7 @@ class Schedules(Mapping[str, Planned]):
             case Overlap.RESTART:
                 return Restart(name, by=BY)
             case Overlap.QUEUE:
-                self._plans[name].queued = True
+                self._plans[name].owed = found.planned
                 self._say(name, f"the time {when} of the schedule waits for the end of run {status.run}")
             case Overlap.SKIP:
                 self._say(name, f"the time {when} of the schedule is skipped: {_why(status)}")
@@ -247,12 +247,22 @@ class Schedules(Mapping[str, Planned]):
     def _in_words(self, name: str, moment: float) -> str:
         return f"{datetime.fromtimestamp(moment, zone_of(self._schedules[name].timezone)):%Y-%m-%d %H:%M:%S %Z}"
 
-    async def _tell(self, order: Order) -> None:
+    async def _pay(self, name: str) -> None:
+        """Begins the run that was put off."""
+        plan = self._plans[name]
+        before, plan.last, plan.owed = plan.last, plan.owed, None
+        await self._keep()
+        await self._tell(Start(name, by=BY), before)
+
+    async def _tell(self, order: Start | Restart, before: float | None) -> None:
+        """Gives the order; where it is refused, the last time that was run is still the one `before`."""
         try:
             await self._host.tell(order)
         except Refused as refusal:
-            name = order.name if isinstance(order, Start | Restart) else ""
-            self._say(name, f"the schedule could not start it: {refusal}")
+            self._say(order.name, f"the schedule could not start it: {refusal}")
+            if order.name in self._plans:
+                self._plans[order.name].last, self._unwritten = before, True
+        self._changed(order.name)
 
     async def _keep(self) -> None:
         self._unwritten = False

@@ -16,7 +16,7 @@ from supervisor_core.errors import Refused, SupervisorError
 from ..remembered import NotKept
 from . import wire
 from .config import LONGEST_WAIT, settled
-from .orders import acknowledge, default_wait, give
+from .orders import acknowledge, default_wait, give, key_of
 from .params import Params, read_any, read_object
 from .problems import Problem, not_durable, refused
 from .routes import Call
@@ -95,7 +95,7 @@ def _problem(error: Exception) -> Exception:
             return Problem(422, "bad_worker", "; ".join(texts), problems=[{"text": text} for text in texts])
         case BadValue():
             return Problem(422, "bad_worker", str(error))
-        case Refused(code="bad_arguments"):
+        case Refused(code="bad_arguments" | "idempotency_key_reused"):
             return Problem(422, error.code, str(error))
         case Refused():
             return refused(error.code, str(error))
@@ -113,15 +113,15 @@ async def run(call: Call) -> Response:
     find(call.host.snapshot(), parent)
     params = Params(call.request)
     seconds, until = params.seconds("wait", LONGEST_WAIT), params.choice("until", ("", "ready", "done"), "")
-    body = await read_object(call.request, args=list, environment=dict, reason=str)
+    key, body = key_of(call), await read_object(call.request, args=list, environment=dict, reason=str)
     arguments, environment = body.get("args", []), body.get("environment", {})
     if not all(isinstance(one, str) for one in (*arguments, *environment.values())):
         raise Problem(422, "bad_arguments", "arguments and the values of variables are texts; put them between quotes")
     try:
-        name = await made_of(call).run(parent, arguments, environment, call.caller.who)
+        name = await made_of(call).run(parent, arguments, environment, call.caller.who, key)
     except Exception as error:
         raise _problem(error) from None
-    operation = await give(call, "start", name, until=until, body={"reason": body.get("reason", "")})
+    operation = await give(call, "start", name, until=until, key=key, body={"reason": body.get("reason", "")})
     if seconds is None:
         seconds = default_wait(status_of(find(call.host.snapshot(), name)), operation)
     return await acknowledge(call, await call.services.operations.wait(operation.id, seconds))

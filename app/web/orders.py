@@ -43,9 +43,7 @@ def act(action: str) -> Handler:
         params = Params(call.request)
         seconds = params.seconds("wait", LONGEST_WAIT)
         until = params.choice("until", ("", "ready", "done"), "")
-        key = call.request.headers.get("idempotency-key", "")
-        if key and not _KEY.fullmatch(key):
-            raise bad_query("the Idempotency-Key is at most 200 visible ASCII characters")
+        key = key_of(call)
         body = await read_object(call.request, cascade=bool, reason=str, if_version=str)
         operation = await give(call, action, name, until=until, key=key, body=body)
         if seconds is None:
@@ -53,6 +51,14 @@ def act(action: str) -> Handler:
         return await acknowledge(call, await call.services.operations.wait(operation.id, seconds))
 
     return handler
+
+
+def key_of(call: Call) -> str:
+    """The Idempotency-Key of a request, "" without one."""
+    key = call.request.headers.get("idempotency-key", "")
+    if key and not _KEY.fullmatch(key):
+        raise bad_query("the Idempotency-Key is at most 200 visible ASCII characters")
+    return key
 
 
 def switch(action: str) -> Handler:

@@ -12,7 +12,7 @@ from app.remembered import Remembered
 from supervisor_core.config import Config
 from supervisor_core.messages import Shutdown
 from supervisor_core.model import Follow, Program, Requirement, RestartWhen
-from tests.support.asgi import a_program, site
+from tests.support.asgi import a_program, bearer, site
 from tests.support.virtual import virtual
 
 
@@ -168,6 +168,19 @@ async def test_a_run_has_its_worker_and_more(s, c, tmp_path):
     assert told.json()["state"] == "failed"
     assert (await c.post("/api/v1/workers/job/run?wait=0")).json()["operation"]["worker"] == "job[2]"
     assert (await c.put("/api/v1/workers/job[1]", json=GOOD | {"name": "job[1]"})).status_code in (409, 422)
+
+
+@story
+async def test_a_request_that_comes_again_is_the_same_run(s, c, tmp_path):
+    headers, body = {"Idempotency-Key": "k1"}, {"args": ["x"]}
+    first = await c.post("/api/v1/workers/job/run?wait=0", json=body, headers=headers)
+    again = await c.post("/api/v1/workers/job/run?wait=0", json=body, headers=headers)
+    assert again.json()["operation"] == first.json()["operation"]
+    assert "job[2]" not in s.host.snapshot().workers
+    other = await c.post("/api/v1/workers/job/run?wait=0", json={"args": ["y"]}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    theirs = await c.post("/api/v1/workers/job/run?wait=0", json=body, headers={**headers, **bearer("operator")})
+    assert theirs.json()["operation"]["worker"] == "job[2]"
 
 
 BAD_RUNS = [

@@ -12,7 +12,7 @@ from app.drivers.alarm import WallAlarm
 from app.drivers.schedule import Schedules
 from app.remembered import Remembered
 from app.times import next_after
-from supervisor_core.messages import Add, Changed, Remove, Shutdown, Start, Stop
+from supervisor_core.messages import Add, Changed, Disable, Enable, Remove, Shutdown, Start, Stop
 from supervisor_core.model import Missed, Overlap, Schedule, State
 from tests.support.scripted import ScriptedHost, a_program
 from tests.support.virtual import virtual
@@ -201,6 +201,7 @@ async def test_what_overlaps_is_skipped():
         await asyncio.sleep(400)
     assert [at for _, at, _ in rig.starts] == [60.0, 240.0]
     assert len(rig.said) == 4
+    assert rig.driver["a"].last == 240.0
     assert "is skipped: run 1 goes on" in rig.said[0][1]
 
 
@@ -208,6 +209,7 @@ async def test_what_overlaps_is_skipped():
 async def test_what_overlaps_waits_and_only_one():
     async with Rig(0.0, {"a": Schedule(every=60.0, overlap=Overlap.QUEUE)}, takes=150.0) as rig:
         await asyncio.sleep(400)
+        assert rig.driver["a"].last == 300.0
     assert [at for _, at, _ in rig.starts] == [60.0, 210.0, 360.0]
 
 
@@ -220,6 +222,19 @@ async def test_a_queued_run_goes_with_a_stop():
         assert len(rig.starts) == 1
         assert rig.said[-1][1] == "the queued run of the schedule is dropped: the worker was stopped"
         await asyncio.sleep(50)
+        assert [at for _, at, _ in rig.starts] == [60.0, 180.0]
+
+
+@virtual
+async def test_who_is_disabled_is_not_started_and_that_is_said():
+    async with Rig(0.0, {"a": Schedule(every=60.0)}) as rig:
+        await asyncio.sleep(70)
+        await rig.host.tell(Disable("a"))
+        await asyncio.sleep(60)
+        assert rig.driver["a"].last == 60.0
+        assert "could not start it" in rig.said[-1][1]
+        await rig.host.tell(Enable("a"))
+        await asyncio.sleep(60)
         assert [at for _, at, _ in rig.starts] == [60.0, 180.0]
 
 
@@ -413,6 +428,16 @@ async def test_the_alarm_rings_at_its_moment_and_for_one_that_has_passed():
         begun = alarm.now()
         assert await rung(alarm, 0.05) >= begun + 0.05
         await rung(alarm, -3600.0)
+
+
+@pytest.mark.asyncio
+async def test_where_the_kernel_does_not_watch_a_timer_of_the_loop_does(monkeypatch):
+    monkeypatch.setattr("app.drivers.alarm._timerfd", lambda: -1)
+    alarm = WallAlarm()
+    with contextlib.closing(alarm):
+        begun = alarm.now()
+        assert await rung(alarm, 0.05) >= begun + 0.05
+        alarm.set(None)
 
 
 @pytest.mark.asyncio
