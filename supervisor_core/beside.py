@@ -39,7 +39,7 @@ class Beside:
     @property
     def survival_counts(self) -> bool:
         """Whether it is ready when it stayed up for a while; else something says so."""
-        return self._spec.ready is None and (not self._spec.ready_probe or bool(self._spec.hooks.before_start))
+        return not self._spec.ready_probe
 
     def variables(self) -> dict[str, str]:
         """What its program is told of its socket."""

@@ -46,6 +46,8 @@ class Outcome:
     output: str = ""
     refusal: str = ""
     limit: float = 0.0
+    void: bool = False
+    """It was ended with all others, so its end says nothing."""
     late: float = 0.0
     """By how many seconds more than its limit it took: so long this process did not run, or the kernel held it."""
 
@@ -120,7 +122,7 @@ class Errands:
             await asyncio.shield(self._swept)
         async with self._turns.setdefault(kind, asyncio.Semaphore(AT_ONCE)):
             if self._closed:
-                return Outcome(None, refusal="the service is leaving")
+                return Outcome(None, refusal="the service is leaving", void=True)
             try:
                 refusals.check(request)
                 refusals.leave_room(request)
@@ -129,7 +131,7 @@ class Errands:
                 return Outcome(None, refusal=str(error))
             self._out.add(errand)
             try:
-                return await errand.outcome()
+                return replace(await errand.outcome(), void=self._closed)
             finally:
                 self._out.discard(errand)
 

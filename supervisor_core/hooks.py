@@ -64,6 +64,8 @@ class RunHooks:
             outcome = await self._aside.errands.run(request, limit, kind=KIND, heed=lines.feed)
         except CannotStart as error:
             outcome = Outcome(None, refusal=str(error))
+        if outcome.void:  # a successor of this service does it again: here it neither ends nor fails
+            await asyncio.get_running_loop().create_future()
         lines.feed(b"")
         if not outcome.good:
             why = outcome.refusal or f"{outcome}".partition(":")[0]

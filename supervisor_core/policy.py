@@ -91,10 +91,13 @@ def delay(policy: RestartPolicy, failures: int, jitter: float = 0.0, *, gave_up:
 
 
 def start_deadline(spec: WorkerSpec, since: float) -> float | None:
-    """Until when a run that is starting has to be ready or, without a start timeout, when it counts as stable."""
+    """Until when a run that is starting has to be ready or, without a start timeout, when it counts as stable.
+
+    Never where something else says that it is ready, or where its program may not have begun by then.
+    """
     if spec.start_timeout:
         return since + spec.start_timeout
-    return None if spec.ready_probe else since + spec.restart.stable_after
+    return None if spec.ready_probe or spec.hooks.before_start else since + spec.restart.stable_after
 
 
 def words_of(exit: Exit | None) -> str:

@@ -156,7 +156,7 @@ def _ended_early(floor: int, now: Status) -> bool:
 
 
 def _stable(now: Status) -> bool:
-    given_time = now.spec.start_timeout or now.spec.ready_probe
+    given_time = now.spec.start_timeout or now.spec.ready_probe or now.spec.hooks.before_start
     return now.state is State.STARTING and now.deadline is None and not given_time
 
 

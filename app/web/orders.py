@@ -150,7 +150,7 @@ def default_wait(status: Status, operation: Operation) -> float:
         return DEFAULT_WAIT
     spec = status.spec
     start = spec.start_timeout or (spec.restart.stable_after if spec.program is None else spec.program.start_seconds)
-    if spec.ready_probe and not spec.start_timeout:
+    if (spec.ready_probe or spec.hooks.before_start) and not spec.start_timeout:
         start = DEFAULT_WAIT
     return min(DEFAULT_WAIT, spec.stop.timeout + spec.stop.kill_timeout + start + 2.0)
 

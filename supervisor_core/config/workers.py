@@ -114,7 +114,7 @@ class _Reader:
             autostart=get("autostart") if schedule is None or "autostart" in self.own else False,
             essential=get("essential"),
             daemon=get("daemon"),
-            ready_probe=ready is not None or bool(hooks.before_start),
+            ready_probe=ready is not None,
             ready=ready,
             alive=alive,
             hooks=hooks,

@@ -17,6 +17,6 @@ def look_of(probe: Probe, spec: WorkerSpec, run: int, errands: Errands, instance
         except CannotStart as error:
             return Answer(False, str(error))
         outcome = await errands.run(request, probe.timeout, kind=KIND)
-        return Answer(outcome.good, str(outcome), late=outcome.late > LATE)
+        return Answer(outcome.good, str(outcome), late=outcome.void or outcome.late > LATE)
 
     return look

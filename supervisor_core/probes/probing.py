@@ -17,7 +17,7 @@ from ..model import State, Status, WorkerSpec
 from . import Answer, Finding, Look, brief, http, tcp
 from .notify import NotifySocket, descends
 from .prober import Prober
-from .written import Watch
+from .written import Watch, end_of
 
 if TYPE_CHECKING:
     from ..aside import Aside
@@ -181,12 +181,11 @@ class Probing:
     def _heard_line(self) -> Callable[[], Coroutine[Any, Any, Answer]]:
         assert self._alive is not None
         probe, store = self._alive.probe, self._p.supervisor.logs
-        watch = None if store is None else Watch(store, self._spec.name, self._p.run, None)
-        if watch is not None:
-            watch.heard(probe.target)  # what is there already is of before
+        after = None if store is None else end_of(store, self._spec.name)  # what is there already is of before
+        watch = None if store is None else Watch(store, self._spec.name, self._p.run, after)
 
         async def heard() -> Answer:
-            line = None if watch is None else watch.heard(probe.target)
+            line = None if watch is None else await watch.heard(probe.target)
             return Answer(line is not None, line or f"no such line within {probe.period:g} s")
 
         return heard

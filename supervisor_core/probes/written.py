@@ -49,18 +49,21 @@ class Watch:
             except OSError:
                 await wait(TROUBLE)
 
-    def heard(self, pattern: str) -> str | None:
+    async def heard(self, pattern: str) -> str | None:
         """A line that matches and came since the last call; None for none. The first call only takes the position."""
-        found, compiled = None, re.compile(pattern)
-        if self._after is None:
-            self._after = end_of(self._store, self._view.workers[0])
-            return None
-        while True:
+        worker, compiled = self._view.workers[0], re.compile(pattern)
+        more = self._after is not None
+        while more and self._after is not None:
             page = self._store.after(self._view, self._after, PAGE)
-            self._after = page.next
-            found = next((line for line in self._lines(page) if compiled.search(line)), found)
-            if not page.more:
+            self._after, more = page.next, page.more
+            found = next((line for line in self._lines(page) if compiled.search(line)), None)
+            if found is not None:
+                self._after = end_of(self._store, worker) if more else page.next
                 return found
+            await asyncio.sleep(0)
+        if self._after is None:
+            self._after = end_of(self._store, worker)
+        return None
 
     async def _pages(self) -> AsyncIterator[Page]:
         if self._after is None:  # it was found alive: what it wrote before is looked through first, backward

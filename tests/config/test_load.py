@@ -578,7 +578,7 @@ def test_hooks_of_a_worker(tmp_path):
     assert spec.hooks == Hooks(
         ("/bin/sh", "-c", "mkdir -p $A"), ("say", "1", "a"), ("bin/stop", "now"), ("rm", "x"), timeout=5.0
     )
-    assert spec.ready_probe, "its time to be up begins after before_start"
+    assert not spec.ready_probe, "or a reload that adds a hook would end the run"
     assert (spec.stop.timeout, spec.stop.after) == (15.0, 5.0)
 
 

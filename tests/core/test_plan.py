@@ -163,3 +163,5 @@ def test_probes_and_hooks_in_the_words_of_the_file():
     assert sorted(set(words)) == ["after_stop", "hook_timeout", "ready"]
     (change,) = plan({"web": new}, [replace(new, ready=replace(probe, timeout=5.0))], running={"web": new}).changed
     assert (change.restarts, change.waits) == (False, ("ready",)), "how often is looked is worth no new run"
+    (change,) = plan({"web": OLD}, [replace(OLD, hooks=Hooks(before_start=("x",)))], running={"web": OLD}).changed
+    assert (change.restarts, change.waits) == (False, ("hooks",))

@@ -1,9 +1,11 @@
 """What an end means, row by row, and when the next try comes."""
 
+from dataclasses import replace
+
 import pytest
 
-from supervisor_core.model import Exit, RestartPolicy, RestartWhen
-from supervisor_core.policy import Facts, classify, delay, failed, may_try, words_of
+from supervisor_core.model import Exit, Hooks, RestartPolicy, RestartWhen, WorkerSpec
+from supervisor_core.policy import Facts, classify, delay, failed, may_try, start_deadline, words_of
 from supervisor_core.table import Cause
 
 NEVER = RestartPolicy()
@@ -98,3 +100,11 @@ def test_what_a_failure_is(exit: Exit, failure: bool):
 def test_an_end_in_words():
     exits = (None, Exit(1, code=3), Exit(1, signal=9), Exit(1), Exit(1, code=1, reason="boom"))
     assert [words_of(exit) for exit in exits] == ["unknown end", "exit 3", "signal 9", "unknown end", "boom"]
+
+
+def test_until_when_a_run_has_to_be_ready():
+    spec = WorkerSpec("web")
+    assert start_deadline(spec, 100.0) == 110.0
+    assert start_deadline(replace(spec, ready_probe=True), 100.0) is None
+    assert start_deadline(replace(spec, hooks=Hooks(before_start=("x",))), 100.0) is None, "its program may not run yet"
+    assert start_deadline(replace(spec, ready_probe=True, start_timeout=5.0), 100.0) == 105.0

@@ -251,8 +251,10 @@ def test_what_is_under_way_ends_with_the_errands():
         doing = asyncio.ensure_future(errands.run(request, 60.0, kind="k", heed=lambda _: begun.set()))
         await begun.wait()
         await errands.aclose()
-        assert str(await doing) == "killed by SIGKILL: up"
-        assert str(await errands.run(request, 1.0, kind="k")) == "the service is leaving"
+        cut = await doing
+        assert (str(cut), cut.void) == ("killed by SIGKILL: up", True)
+        late = await errands.run(request, 1.0, kind="k")
+        assert (str(late), late.void) == ("the service is leaving", True)
 
     asyncio.run(main())
 

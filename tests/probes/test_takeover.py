@@ -177,3 +177,27 @@ def test_after_ready_is_not_run_again_and_after_stop_is(tmp_path):
         await service.end()
 
     asyncio.run(main())
+
+
+def test_a_service_that_ends_for_a_successor_blames_nobody_for_what_it_cuts_short(tmp_path):
+    """An upgrade ends exec probes and hooks that are under way: neither is a failure of the worker."""
+
+    async def main():
+        begun = tmp_path / "begun"
+        hangs = ("/bin/sh", "-c", f"echo x >> {begun}; exec sleep 600")
+        alive = probe("exec", "", hangs, timeout=600.0, failure_threshold=1)
+        for spec in (worker(("x",), alive=alive), worker(("x",), hooks=Hooks(before_start=hangs, timeout=600.0))):
+            begun.unlink(missing_ok=True)
+            service = Service(spec)
+            run = service.run = Run(Supervisor(stay=True, spawner=service.spawner, logs=service.store, logger=Lines()))
+            run.supervisor.adopt([spec])
+            service.running = asyncio.create_task(run.supervisor.run())
+            await eventually(begun.exists)
+            state = run.status.state
+            await run.supervisor.aside.aclose()
+            await wait(0.1)
+            assert (run.status.state, run.status.failures) == (state, 0)
+            assert "unhealthy" not in run.causes()
+            await service.end()
+
+    asyncio.run(main())
