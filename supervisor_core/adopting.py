@@ -12,7 +12,7 @@ from .messages import Add, Attach, Interrupt, KillRun
 from .model import State, Status, WorkerSpec
 from .notes import Remembered, digest_of, recall, unknown
 from .policy import start_deadline
-from .pools import at_slot
+from .pools import spec_of_run
 from .table import Cause
 from .turn import Turn
 
@@ -111,7 +111,7 @@ def adopt(turn: Turn, spec: WorkerSpec, remembered: Remembered) -> None:
     turn.add(spec, status, memory)
     turn.put(name, "attached" if status.live else "added")
     if status.live:
-        turn.actions.append(Attach(name, status.run, at_slot(spec, status.slot)))
+        turn.actions.append(Attach(name, status.run, spec_of_run(spec, turn.graph, status.slot)))
         if status.state is State.STOPPING:
             turn.actions.append(Interrupt(name, status.run))
         elif status.state is State.KILLING:

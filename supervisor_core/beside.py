@@ -77,6 +77,8 @@ class Beside:
         spec = self._spec
         if spec.ready is not None or spec.alive is not None or spec.patterns or self._socket is not None:
             self._probe(self._found)
+        self._p._on_watch = self._look_for
+        self._p._watch(())
 
     def came_up(self) -> None:
         """It stayed up for long enough."""
@@ -146,7 +148,7 @@ class Beside:
 
     def _look_for(self, patterns: tuple[str, ...]) -> None:
         """Others wait for lines of this run than did before."""
-        if self._child is None or self._child.exited.done() or self._p.shutting_down:
+        if not patterns or self._child is None or self._child.exited.done() or self._p.shutting_down:
             return
         probing = self._probing or self._probe(self._p.supervisor.status(self._spec.name))
         probing.look_for(patterns)

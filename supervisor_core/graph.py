@@ -15,6 +15,13 @@ HOLDING = frozenset({Condition.READY, Condition.STARTED, Condition.HEALTHY, Cond
 UP = frozenset({State.STARTING, State.RUNNING})
 
 
+SHOWN_TO_DEPENDENTS = (
+    "state", "wanted", "ready", "health", "run", "pid", "cycling", "removing", "stuck", "blocked_on", "matched",
+    "enabled", "stopped_by",
+)  # fmt: skip
+"""A change of one of these can change what a dependent may do or what it says about its wait."""
+
+
 class Graph:
     """The edges as they are now, both ways, and the level of each worker: above all that it requires.
 
@@ -46,6 +53,11 @@ class Graph:
         self._unlink(name)
         self.requires.pop(name, None)
         self.levels.pop(name, None)
+
+    def patterns(self, name: str) -> frozenset[str]:
+        """What its dependents wait for in its output."""
+        backs = self.dependents.get(name, ())
+        return frozenset(back.pattern for back in backs if back.condition is Condition.LOG)
 
     def _unlink(self, name: str) -> None:
         for edge in self.requires.get(name, ()):

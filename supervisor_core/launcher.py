@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .errors import CannotStart
 from .flag import post
-from .messages import Action, Attach, Interrupt, KillRun, Launch, SendSignal
+from .messages import Action, Attach, Interrupt, KillRun, Launch, SendSignal, Watch
 from .model import WorkerSpec
 from .process import Process
 from .runs import Run, exit_of
@@ -101,6 +101,8 @@ class Launcher:
                 run.kill()
             case SendSignal(signal=signal, tree=tree):
                 run.signal(signal, tree)
+            case Watch(patterns=patterns):
+                run.process._watch(patterns)
 
     def _begin(self, action: Launch | Attach) -> None:
         assert self._loop is not None

@@ -210,6 +210,13 @@ class SendSignal(Action):
     tree: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Watch(Action):
+    """Look for more patterns in what the run has written and will write; some may be looked for already."""
+
+    patterns: tuple[str, ...]
+
+
 # ---------------------------------------------------------------- events: core -> world
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from .graph import met, wanted
+from .graph import Graph, met, wanted
 from .model import SLOT, Blocker, Pool, Probe, State, Status, WorkerSpec
 
 _NUMBER = re.compile(r"(\d+)")
@@ -48,6 +48,12 @@ def no_slot(pool: Pool) -> tuple[Blocker]:
     """Why a worker waits, in words that stay the same whoever has the slots: else each end would change all of them."""
     words = "its slot is taken" if pool.slots == 1 else f"all {pool.slots} slots are taken"
     return (Blocker(f"pool {pool.name}", SLOT, words),)
+
+
+def spec_of_run(spec: WorkerSpec, graph: Graph, slot: int | None) -> WorkerSpec:
+    """What a run is given: with the number of its slot, and all that somebody waits for in its output."""
+    patterns = graph.patterns(spec.name).union(spec.patterns)
+    return at_slot(replace(spec, patterns=tuple(sorted(patterns))) if patterns else spec, slot)
 
 
 def at_slot(spec: WorkerSpec, slot: int | None) -> WorkerSpec:

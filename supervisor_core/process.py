@@ -35,6 +35,8 @@ class Process:
         self._leave = Flag()
         self._on_signal: OnSignal | None = None
         self._signals: list[tuple[str, bool]] = []
+        self._on_watch: Callable[[tuple[str, ...]], object] | None = None
+        self._watches: tuple[str, ...] = ()
 
     @property
     def context(self) -> "Context":
@@ -154,7 +156,14 @@ class Process:
 
     def _end(self) -> None:
         """No signal comes any more, and who got them is let go: as a rule that holds this run."""
-        self._on_signal = None
+        self._on_signal = self._on_watch = None
+
+    def _watch(self, patterns: tuple[str, ...]) -> None:
+        """Somebody waits for lines that match; who watches the output is told, also of those that came before."""
+        self._watches += patterns
+        if self._on_watch is not None:
+            waiting, self._watches = self._watches, ()
+            self._on_watch(waiting)
 
     def _signal(self, name: str, tree: bool) -> None:
         if self._on_signal is None:

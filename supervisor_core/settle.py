@@ -9,8 +9,13 @@ from .graph import HOLDING, UP, live_dependents, wanted
 from .model import REST, Follow, Phase, Requirement, State, Status
 from .pools import holders, line, no_slot
 from .table import Cause
-from .turn import Turn, busy
+from .turn import Turn
 from .why import blockers
+
+
+def busy(status: Status) -> bool:
+    """Whether the supervisor has to wait for this worker before it may end."""
+    return status.state not in REST and not status.stuck
 
 
 def settle(turn: Turn, *, was_busy: int, stay: bool) -> int:

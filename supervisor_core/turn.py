@@ -15,26 +15,15 @@ from typing import Any
 from . import policy
 from .dossier import FRESH_RUN, Memory
 from .errors import IllegalInput
-from .graph import Graph
-from .messages import Action, Changed, Event, Interrupt, KillRun, Launch, PhaseChanged, Removed
+from .graph import SHOWN_TO_DEPENDENTS, Graph
+from .messages import Action, Changed, Event, Interrupt, KillRun, Launch, PhaseChanged, Removed, Watch
 from .model import LIVE, REST, Health, Phase, Requirement, State, Status, WorkerSpec
 from .notes import digest_of
-from .pools import at_slot
+from .pools import spec_of_run
 from .table import TABLE, Cause
-
-SHOWN_TO_DEPENDENTS = (
-    "state", "wanted", "ready", "health", "run", "pid", "cycling", "removing", "stuck", "blocked_on", "matched",
-    "enabled", "stopped_by",
-)  # fmt: skip
-"""A change of one of these can change what a dependent may do or what it says about its wait."""
 
 WORDS = frozenset({"blocked_on", "waiting_for", "dependents"})
 """A change of these alone moves nobody; they are what settle itself says about a worker."""
-
-
-def busy(status: Status) -> bool:
-    """Whether the supervisor has to wait for this worker before it may end."""
-    return status.state not in REST and not status.stuck
 
 
 class Turn:
@@ -131,13 +120,22 @@ class Turn:
         """Sets whom a worker requires, and shows it to those who are and were required."""
         graph = self.own_graph()
         touched = {edge.name for edge in (*graph.requires.get(name, ()), *requires)}
+        known = {target: graph.patterns(target) for target in touched}
         graph.put(name, requires)
         if self.statuses[name].blocked_on:  # old reasons and new ones together might form a circle
             self.put(name, "requirements", blocked_on=())
         for target in sorted(touched):
             self.show_dependents(target)
             self.wake(target)
+            if new := graph.patterns(target) - known[target]:
+                self.watch(target, new)
         self.wake(name)
+
+    def watch(self, name: str, patterns: frozenset[str]) -> None:
+        """Has a live run looked through for what somebody waits for from now on."""
+        status = self.statuses.get(name)
+        if status is not None and status.live and (new := patterns.difference(status.matched)):
+            self.actions.append(Watch(name, status.run, tuple(sorted(new))))
 
     def show_dependents(self, name: str) -> None:
         if name in self.statuses:
@@ -220,7 +218,7 @@ class Turn:
     def _launch(self, name: str, changes: dict[str, Any]) -> None:
         status, memory = self.statuses[name], self.memories[name]
         run = status.run + 1
-        self.actions.append(Launch(name, run, at_slot(status.spec, changes.get("slot"))))
+        self.actions.append(Launch(name, run, spec_of_run(status.spec, self.graph, changes.get("slot"))))
         changes.update(run=run, blame=None, outdated=False, restarts=status.restarts + memory.automatic)
         targets = ((edge.name, self.statuses.get(edge.name)) for edge in status.spec.requires)
         seen = {target: seen.run for target, seen in targets if seen is not None}
@@ -267,7 +265,7 @@ class Turn:
     # ------------------------------------------------------------ phases
 
     def leave(self, by: str) -> None:
-        """Enters *leaving*: nothing starts any more, what waits is stopped, what runs will be let go by settle."""
+        """Enters *leaving*: what waits is stopped, what runs will be let go by settle."""
         if self.leaving:
             return
         self.enter_phase(Phase.LEAVING, by)

@@ -25,7 +25,7 @@ from supervisor_core.model import LIVE
 
 from .. import assets
 from ..host import Host
-from ..watchers.operations import ORDERS
+from ..watchers.operations import ORDERS, SWITCHES
 from . import wire
 from .entrance import Entrance
 from .problems import Problem, shown
@@ -189,7 +189,7 @@ class Pages:
                 request, 403, "Not done", "This form is of another session; open the page again.", back
             )
         action = form.get("action", "")
-        if action not in ORDERS:
+        if action not in {*ORDERS, *SWITCHES}:
             return self.render.message(
                 request, 400, "Not done", f"{shown(action)} is none of {', '.join(ORDERS)}.", back
             )
@@ -201,7 +201,8 @@ class Pages:
                 now = describe(wire.status(entry, snapshot.cursor.boot), self.host.now())
                 text = f"{name} changed after this page was made, it is now: {now.word}. Nothing was done."
                 return self.render.message(request, 409, "Not done", text, back)
-            await self.services.operations.give(action, name, by=caller.who)
+            give = self.services.operations.switch if action in SWITCHES else self.services.operations.give
+            await give(action, name, by=caller.who)
             await self.host.durable()
         except (Problem, Refused) as error:
             return self.render.message(request, getattr(error, "status", 409), "Not done", f"{error}.", back)

@@ -85,9 +85,10 @@ def describe(status: Json, now: float) -> Words:
     held = _join(status.get("waiting_for") or [])
     wanted = status.get("wanted", True)
     gone = "" if status.get("leader_gone") is None else f"main gone, {status['leader_gone']} left"
-    restart, start = ("restart", "Restart"), ("start", "Start")
+    restart, start, enabled = ("restart", "Restart"), ("start", "Start"), status.get("enabled", True)
 
     def words(family: str, word: str, detail: str = "", act: tuple[str, str] = restart, shape: str = "") -> Words:
+        act = act if enabled else ("enable", "Enable")
         return Words(family, shape or family, word, detail, *act, stoppable=bool(wanted and state not in REST))
 
     if status.get("stuck"):
@@ -105,7 +106,7 @@ def describe(status: Json, now: float) -> Words:
         case "running":
             ready = status.get("ready", True)
             old = "started with an older config" if status.get("outdated") else ""
-            detail = ", ".join(part for part in (gone, old) if part)
+            detail = ", ".join(part for part in (gone, old, "" if enabled else "disabled") if part)
             return words("ok", "running", detail) if ready else words("move", "running", "not ready")
         case "backoff":
             if status.get("gave_up"):
@@ -124,4 +125,4 @@ def describe(status: Json, now: float) -> Words:
         case "failed":
             return words("fail", "failed", last, start)
         case _:
-            return words("idle", "stopped" if status.get("enabled", True) else "disabled", last, start)
+            return words("idle", "stopped" if enabled else "disabled", last, start)

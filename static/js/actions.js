@@ -9,7 +9,7 @@ import { base, make, must, setText, workerUrl } from "./env.js";
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {{action: string, version: string, at: number}} Pending */
 
-const VERBS = /** @type {Record<string, string>} */ ({ start: "start", stop: "stop", restart: "restart", kill: "kill" });
+const VERBS = /** @type {Record<string, string>} */ ({ start: "start", stop: "stop", restart: "restart", kill: "kill", enable: "enable" });
 const SLOW = 10_000;
 
 export class Actions {

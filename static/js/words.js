@@ -67,9 +67,9 @@ export function describe(status, now) {
   const held = join(status.waiting_for ?? []);
   const wanted = status.wanted ?? true;
   const gone = typeof status.leader_gone === "number" ? `main gone, ${status.leader_gone} left` : "";
-  const RESTART = ["restart", "Restart"], START = ["start", "Start"];
+  const RESTART = ["restart", "Restart"], START = ["start", "Start"], enabled = status.enabled ?? true;
   const words = (/** @type {string} */ family, /** @type {string} */ word, detail = "", act = RESTART, shape = family) =>
-    ({ family, shape, word, detail, action: act[0], label: act[1], stoppable: wanted && !REST.includes(status.state) });
+    ({ family, shape, word, detail, action: enabled ? act[0] : "enable", label: enabled ? act[1] : "Enable", stoppable: wanted && !REST.includes(status.state) });
 
   if (status.stuck) return words("fail", "stuck", "killed, and still there");
   switch (status.state) {
@@ -83,7 +83,7 @@ export function describe(status, now) {
       if (!wanted && held) return words("move", "running", `stops after ${held}`);
       if (status.health === "unhealthy") return words("warn", "unhealthy", gone);
       if (!(status.ready ?? true)) return words("move", "running", "not ready");
-      return words("ok", "running", [gone, status.outdated ? "started with an older config" : ""].filter(Boolean).join(", "));
+      return words("ok", "running", [gone, status.outdated ? "started with an older config" : "", enabled ? "" : "disabled"].filter(Boolean).join(", "));
     case "backoff": {
       if (status.gave_up) return words("fail", `gave up, retry in ${age(left)}`, last, ["start", "Retry now"]);
       const count = status.tries ?? status.failures ?? 0;
@@ -99,6 +99,6 @@ export function describe(status, now) {
     case "failed":
       return words("fail", "failed", last, START);
     default:
-      return words("idle", (status.enabled ?? true) ? "stopped" : "disabled", last, START);
+      return words("idle", enabled ? "stopped" : "disabled", last, START);
   }
 }

@@ -1,7 +1,6 @@
 """One table of a worker that came by itself, not in a file: as JSON, over HTTP.
 
-The same keys and the same sentences; `[defaults]` are for the file. Known wart: its requirements on lines of a log are
-not known to the worker that writes them, so such a condition is met only where the file has one like it.
+The same keys and the same sentences; `[defaults]` are for the file.
 """
 
 import os

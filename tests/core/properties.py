@@ -2,11 +2,10 @@
 
 `World` plays the shell: it knows which runs are live from the actions it was given and the exits it reported, and
 checks after each input. A property that fails raises `Broken` with its name. `only` turns the others off, so that each
-can be seen to catch the bug that it is there for. The oracle for requirements is written here again, on purpose.
+can be seen to catch the bug that it is there for. What they are held against is in `oracles.py`.
 """
 
 import random
-from collections.abc import Iterable
 
 from supervisor_core.errors import IllegalInput, Refused
 from supervisor_core.machine import Machine
@@ -27,23 +26,21 @@ from supervisor_core.messages import (
     Shutdown,
     Start,
     Stop,
+    Watch,
 )
 from supervisor_core.model import (
     REST,
     Condition,
     Exit,
-    Health,
     OnGiveUp,
     Phase,
-    Requirement,
     RestartWhen,
     State,
     Status,
 )
 from supervisor_core.settle import settle
 from supervisor_core.turn import Turn
-
-COMPLETED = (Condition.COMPLETED, Condition.COMPLETED_SUCCESSFULLY)
+from tests.core.oracles import fold, holders, in_line, in_pool, is_met
 
 PROPERTIES = (
     "never two live runs of a worker",
@@ -63,6 +60,7 @@ PROPERTIES = (
     "settle has left nothing to do",
     "a pool has at most as many live runs as slots, each with another slot",
     "a free slot is given at once, to who was wanted first",
+    "a line that somebody waits for is looked for",
     "nothing starts a disabled worker",
     "what is tried anew after giving up never fails",
     "an order to restart clears the count of failures",
@@ -85,52 +83,6 @@ class Boom(Exception):
     """Raised from within a turn, to see that nothing of it stays."""
 
 
-def is_met(edge: Requirement, statuses: dict[str, Status]) -> bool:
-    """The oracle: whether a requirement is satisfied, from the words of the design."""
-    target = statuses.get(edge.name)
-    if target is None:
-        return False
-    if edge.condition is Condition.COMPLETED_SUCCESSFULLY:
-        return target.state is State.DONE
-    if edge.condition is Condition.COMPLETED:
-        return target.state in (State.DONE, State.FAILED)
-    usable = target.wanted and not target.removing and not target.cycling
-    up = target.state in (State.STARTING, State.RUNNING)
-    has_started = target.pid is not None or target.spec.program is None
-    meant = {
-        Condition.READY: target.ready,
-        Condition.STARTED: has_started,
-        Condition.HEALTHY: target.health is Health.HEALTHY,
-        Condition.LOG: edge.pattern in target.matched,
-    }
-    return usable and up and meant[edge.condition]
-
-
-def holders(name: str, statuses: dict[str, Status]) -> list[str]:
-    """The oracle: live dependents that are not stuck, over edges that hold."""
-    return [
-        status.name
-        for status in statuses.values()
-        if status.live and not status.stuck
-        for edge in status.spec.requires
-        if edge.name == name and edge.condition not in COMPLETED
-    ]
-
-
-def in_pool(pool: str, statuses: Iterable[Status]) -> list[Status]:
-    return [status for status in statuses if status.spec.pool is not None and status.spec.pool.name == pool]
-
-
-def in_line(pool: str, statuses: dict[str, Status]) -> list[Status]:
-    """The oracle: who lacks nothing but a slot."""
-    return [
-        status
-        for status in in_pool(pool, statuses.values())
-        if status.state is State.BLOCKED and status.wanted and not status.removing
-        if all(is_met(edge, statuses) for edge in status.spec.requires)
-    ]
-
-
 class World:
     """A machine, the runs that its shell would have, and everything that was told about it."""
 
@@ -143,6 +95,7 @@ class World:
         self.notes: dict[str, bytes] = {}
         self.last: tuple[Input, Outcome, dict[str, bytes], dict[str, int]] | None = None
         self.runs: dict[str, int] = {}
+        self.watched: dict[str, tuple[int, set[str]]] = {}
         self.leaving = False
         self.told: dict[str, Status] = {}
         self.snapshots: list[tuple[dict[str, Status], list[Event]]] = [({}, [])]
@@ -200,6 +153,10 @@ class World:
 
     def check_actions(self, outcome: Outcome) -> None:
         for action in outcome.actions:
+            if isinstance(action, Launch | Attach):
+                self.watched[action.name] = (action.run, set(action.spec.patterns))
+            if isinstance(action, Watch):
+                self.watched[action.name][1].update(action.patterns)
             if isinstance(action, Attach):
                 self.check("never two live runs of a worker", action.name not in self.runs, action)
                 self.runs[action.name] = action.run
@@ -285,6 +242,12 @@ class World:
         for name, status in self.statuses.items():
             run = self.runs.get(name)
             self.check("live exactly when a run is", run == (status.run if status.live else None), (status, run))
+            for edge in status.spec.requires:
+                target = self.statuses.get(edge.name)
+                if edge.condition is Condition.LOG and target is not None and target.live:
+                    run, patterns = self.watched.get(target.name, (0, set()))
+                    found = run == target.run and edge.pattern in {*patterns, *target.matched}
+                    self.check("a line that somebody waits for is looked for", found, (status, target, patterns))
             if status.state in REST:
                 idle = status.deadline is None and status.pid is None
                 self.check("at rest means no deadline and no pid", idle, status)
@@ -372,14 +335,3 @@ class World:
         left = [status for status in self.statuses.values() if status.restarting == "last"]
         hopeful = [s for s in left if s.state is not State.BLOCKED]
         self.check("every restart is answered", not hopeful, left)
-
-
-def fold(snapshot: dict[str, Status], events: list[Event]) -> dict[str, Status]:
-    folded = dict(snapshot)
-    for event in events:
-        match event:
-            case Changed(status=status):
-                folded[status.name] = status
-            case Removed(name=name):
-                folded.pop(name, None)
-    return folded

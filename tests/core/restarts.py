@@ -22,6 +22,7 @@ from supervisor_core.messages import (
     NeverBegan,
     Shutdown,
     Spawned,
+    Watch,
 )
 from supervisor_core.model import Exit, Phase, State, Status, WorkerSpec
 from tests.core.properties import World
@@ -160,6 +161,8 @@ def harmless(action: Action, old: Machine) -> bool:
     status = old.statuses[action.name]
     match action:
         case Attach():
+            return status.live and status.run == action.run
+        case Watch():
             return status.live and status.run == action.run
         case Interrupt() | KillRun():
             return status.state in (State.STOPPING, State.KILLING)

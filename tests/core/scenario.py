@@ -30,10 +30,8 @@ from supervisor_core.adopting import adoption
 from supervisor_core.errors import IllegalInput, Refused
 from supervisor_core.machine import Machine
 from supervisor_core.messages import (
-    Action,
     Add,
     Apply,
-    Attach,
     Begin,
     Changed,
     Disable,
@@ -42,10 +40,7 @@ from supervisor_core.messages import (
     Exited,
     Healthy,
     Input,
-    Interrupt,
     Kill,
-    KillRun,
-    Launch,
     LeaderExited,
     Matched,
     NeverBegan,
@@ -56,7 +51,6 @@ from supervisor_core.messages import (
     Remove,
     Removed,
     Restart,
-    SendSignal,
     Shutdown,
     Signal,
     Spawned,
@@ -80,8 +74,8 @@ from supervisor_core.model import (
     StopPolicy,
     WorkerSpec,
 )
-from supervisor_core.policy import words_of
 from supervisor_core.why import why
+from tests.core.telling import action_in_words, changes_in_words
 
 INDENT = "    "
 ORDERS = {"start": Start, "stop": Stop, "restart": Restart, "kill": Kill, "remove": Remove,
@@ -261,43 +255,6 @@ class Scenario:
                 return f"{status.name}: {facts}  [{', '.join(causes)}]{by}"
 
 
-def changes_in_words(old: Status | None, new: Status) -> list[str]:
-    """What differs, each in a few words; of a new worker everything that is worth a word."""
-    old = old or Status(new.spec, state=new.state)
-    words = [f"{old.state} -> {new.state}" if old.state != new.state else str(new.state)]
-    if new.run != old.run:
-        words.append(f"run {new.run}")
-    for key in ("ready", "wanted", "stuck", "removing", "cycling", "outdated", "enabled"):
-        if getattr(old, key) != getattr(new, key):
-            words.append(key if getattr(new, key) else f"not {key}")
-    if new.pid != old.pid and new.pid is not None:
-        words.append(f"pid {new.pid}")
-    for key in ("health", "failures", "restarts", "leader_gone", "slot"):
-        if getattr(old, key) != getattr(new, key) and getattr(new, key) not in (None, "unknown"):
-            words.append(f"{key.replace('_', ' ')} {getattr(new, key)}")
-    if new.gave_up and not old.gave_up:
-        words.append("gave up")
-    if len(new.matched) > len(old.matched):
-        words.append(f"wrote {new.matched[-1]}")
-    if new.restarting != old.restarting:
-        words.append(f"restarting {new.restarting}".rstrip() if new.restarting is not None else "restarting no more")
-    if new.last_exit != old.last_exit and new.last_exit is not None:
-        author = f" by {new.last_exit.by}" if new.last_exit.by else ""
-        words.append(f"ended: {words_of(new.last_exit)}{author}")
-    if new.blame != old.blame and new.blame:
-        words.append(f"because: {new.blame}")
-    if new.blocked_on != old.blocked_on and new.blocked_on:
-        good = " (for good)" if any(blocker.for_good for blocker in new.blocked_on) else ""
-        words.append("waits: " + "; ".join(f"{each.worker} ({each.why})" for each in new.blocked_on) + good)
-    if new.waiting_for != old.waiting_for and new.waiting_for:
-        words.append("held by " + " and ".join(new.waiting_for))
-    if new.dependents != old.dependents:
-        words.append("required by " + (" and ".join(new.dependents) or "nobody"))
-    if new.deadline is not None and (new.deadline, new.state) != (old.deadline, old.state):
-        words.append(f"until {new.deadline:.6g}s")
-    return words
-
-
 def exit_of(run: int, how: list[str]) -> Exit:
     match how:
         case ["signal", number]:
@@ -307,20 +264,3 @@ def exit_of(run: int, how: list[str]) -> Exit:
         case [code, *reason]:
             return Exit(run, code=int(code), reason=" ".join(reason))
     raise ValueError("exits CODE [REASON], exits signal N, or exits permanent [REASON]")
-
-
-def action_in_words(action: Action) -> str:
-    match action:
-        case Launch(name=name, run=run, spec=WorkerSpec(pool=Pool(), program=Program(argv=argv))):
-            return f"=> launch {name} run {run} as {' '.join(argv)}"
-        case Launch():
-            verb = "launch"
-        case Attach():
-            verb = "attach to"
-        case Interrupt():
-            verb = "interrupt"
-        case KillRun():
-            verb = "kill"
-        case SendSignal(signal=signal, tree=tree):
-            verb = f"send {signal} to {'the tree of' if tree else 'the leader of'}"
-    return f"=> {verb} {action.name} run {action.run}"

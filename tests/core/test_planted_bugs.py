@@ -159,6 +159,10 @@ def who_comes_last_is_served_first(patch: Patch) -> None:
     patch.setattr(settle, "line", lambda pool, statuses: right(pool, statuses)[::-1])
 
 
+def only_what_the_config_knew_is_looked_for(patch: Patch) -> None:
+    patch.setattr(graph.Graph, "patterns", lambda self, name: frozenset())
+
+
 def whoever_is_disabled_may_be_ordered_to_start(patch: Patch) -> None:
     patch.setattr(orders, "find_to_start", orders.find)
 
@@ -232,6 +236,7 @@ BUGS = {
     "settle has left nothing to do": a_target_that_is_up_wakes_nobody,
     "a pool has at most as many live runs as slots, each with another slot": the_slots_are_not_counted,
     "a free slot is given at once, to who was wanted first": who_comes_last_is_served_first,
+    "a line that somebody waits for is looked for": only_what_the_config_knew_is_looked_for,
     "nothing starts a disabled worker": whoever_is_disabled_may_be_ordered_to_start,
     "what is tried anew after giving up never fails": giving_up_is_for_ever,
     "an order to restart clears the count of failures": a_restart_forgives_nothing,

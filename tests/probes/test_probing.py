@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from supervisor_core.messages import Add
-from supervisor_core.model import RestartPolicy, RestartWhen
+from supervisor_core.model import Condition, Program, Requirement, RestartPolicy, RestartWhen, WorkerSpec
 from supervisor_core.probes.prober import wait
 from tests.probes.rig import eventually, over, probe, python, ready, running, worker
 
@@ -196,6 +196,22 @@ def test_lines_that_somebody_waits_for_later_are_found_also_when_they_were_writt
             run.supervisor.tell(Add(replace(spec, patterns=("^up$", "^end$"))))
             await run.until(lambda status: status.matched == ("^up$", "^end$"))
             assert run.status.run == 1
+
+    asyncio.run(main())
+
+
+def test_what_others_wait_for_since_it_runs_is_found_also_in_what_it_wrote_before():
+    async def main():
+        text = "import time\nprint('listening', flush=True)\ntime.sleep(60)"
+        async with running(worker(python(text))) as run:
+            await run.until(ready)
+            await run.until_line("listening", "out")
+            late = WorkerSpec(
+                "late", (Requirement(run.status.name, Condition.LOG, pattern="listen"),), program=Program(("true",))
+            )
+            run.supervisor.tell(Add(late))
+            status = await run.until(lambda status: status.matched)
+            assert status.matched == ("listen",)
 
     asyncio.run(main())
 
