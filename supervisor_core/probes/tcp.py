@@ -26,7 +26,7 @@ class Names:
     """Looks up the addresses of one host, again and again."""
 
     def __init__(self, host: str) -> None:
-        self._host = host
+        self.host = host
         self._fixed: tuple[str, ...] = ()
         self._asking: asyncio.Task[tuple[str, ...]] | None = None
         if host.lower() == "localhost":
@@ -40,7 +40,7 @@ class Names:
         if self._fixed:
             return self._fixed
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.ensure_future(call(_look_up, self._host))
+            self._asking = asyncio.ensure_future(call(_look_up, self.host))
             self._asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
         return await asyncio.shield(self._asking)
 
@@ -55,13 +55,17 @@ def _look_up(host: str) -> tuple[str, ...]:
 
 
 async def connect(names: Names | None, port: int, path: str = "", tls: ssl.SSLContext | None = None) -> Streams:
-    """A connection to the first address that takes one, or to the socket at `path`. Raises OSError."""
+    """A connection to the first address that takes one, or to the socket at `path`. Raises OSError.
+
+    With `tls` the host's name is sent, so that a server of many hosts knows which one is meant.
+    """
     if names is None:
         return await asyncio.open_unix_connection(path, limit=LIMIT)
     last: OSError | None = None
     for address in await names.addresses():
         try:
-            return await asyncio.open_connection(address, port, limit=LIMIT, ssl=tls)
+            host = names.host if tls is not None else None
+            return await asyncio.open_connection(address, port, limit=LIMIT, ssl=tls, server_hostname=host)
         except OSError as error:
             last = last or error
     raise last or OSError("it has no address")

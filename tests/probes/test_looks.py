@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 import os
 import select
+import shutil
+import ssl
+import subprocess
 
 import pytest
 
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.errands import Errands, request_of
 from supervisor_core.probes import Answer, command, http, tcp
+from supervisor_core.probes.prober import wait
 from tests.probes.rig import probe, python, worker
 
 
@@ -106,6 +110,73 @@ def test_a_server_that_does_not_answer_is_bad_after_the_timeout():
             found = await look(http.look_of(probe("http", f"http://127.0.0.1:{port}/", timeout=0.1)))
             gate.set()
         assert (found.good, found.text, found.late) == (False, "no answer within 0.1 s", False)
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_https_with_a_certificate_that_nobody_signed(tmp_path):
+    key, cert = str(tmp_path / "key"), str(tmp_path / "cert")
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", key, "-out", cert]
+    subprocess.run(made, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cert, key)
+    named = []
+    tls.sni_callback = lambda _, name, __: named.append(name)
+
+    async def serve(reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(GOOD)
+            await writer.drain()
+        writer.transport.abort()
+
+    async def main():
+        async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as server:
+            port = server.sockets[0].getsockname()[1]
+            found = await look(http.look_of(probe("http", f"https://localhost:{port}/")))
+            assert (found.good, found.text) == (True, "status 200 OK")
+            await asyncio.sleep(0)
+        assert named == ["localhost"]
+        over = asyncio.Event()
+
+        async def talk_plainly(reader, writer):
+            with contextlib.suppress(ConnectionError):
+                await reader.read(1)
+                writer.write(b"no TLS here")
+                writer.close()
+                await writer.wait_closed()
+            over.set()
+
+        async with await asyncio.start_server(talk_plainly, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            assert not (await look(http.look_of(probe("http", f"https://127.0.0.1:{port}/")))).good
+            await over.wait()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["connected", "asked", "in the body", "exec"])
+def test_a_look_that_is_cancelled_leaves_nothing(kind):
+    """At each place where it waits; the fixture of all tests says what is left."""
+
+    async def main():
+        gate, errands = asyncio.Event(), Errands()
+        answer = b"HTTP/1.1 500 x\r\n\r\n" if kind == "in the body" else b""
+        async with answering(answer, then=gate.wait) as port:
+            once, way_out = http.look_of(probe("http", f"http://127.0.0.1:{port}/", timeout=60.0))
+            if kind == "exec":
+                spec = worker(("x",))
+                once = command.look_of(probe("exec", "", ("sleep", "60"), timeout=60.0), spec, 1, errands, "i")
+            doing = asyncio.ensure_future(once())
+            await wait(0 if kind == "connected" else 0.05)
+            doing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await doing
+            way_out()
+            gate.set()
+            await errands.aclose()
+            await wait(0.02)
 
     asyncio.run(main())
 
