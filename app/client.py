@@ -104,6 +104,9 @@ class Client:
     def worker(self, name: str) -> Json:
         return self._ask("GET", _worker(name))
 
+    def metrics(self, names: Sequence[str]) -> Json:
+        return self._ask("GET", "/api/v1/metrics", params={"workers": ",".join(names)})
+
     def operation(self, id: str, wait: float = 0) -> Json:
         """An operation, after at most `wait` seconds; `status` is its worker."""
         return self._ask("GET", f"/api/v1/operations/{quote(id, safe='')}", params={"wait": f"{wait:g}"}, wait=wait)

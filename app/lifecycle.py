@@ -1,4 +1,4 @@
-"""The askers that act beside people, and what changes while the service goes on. Composition alone.
+"""What acts beside people, and what changes while the service goes on. Composition alone.
 
 Nothing is decided here. The web is imported in the functions that need it, since workers are started before that.
 """
@@ -6,6 +6,7 @@ Nothing is decided here. The web is imported in the functions that need it, sinc
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from supervisor_core.children.cgroup import keeps_memory
 from supervisor_core.config import Config
 from supervisor_core.errors import Refused
 from supervisor_core.messages import Start
@@ -28,6 +29,7 @@ from .watchers.conditions import Conditions
 from .watchers.edits import Edits
 from .watchers.hooks import CONDITION as FAILED
 from .watchers.hooks import Hooks
+from .watchers.metrics.guard import Guard
 
 if TYPE_CHECKING:
     from .web.services import Services
@@ -59,7 +61,10 @@ def begin(
     instance: Instance,
     supervisor: Supervisor,
 ) -> dict[str, Coroutine[Any, Any, None]]:
-    """Whoever goes by the config hears of another one; gives lives by name: of the schedules, and of the hooks."""
+    """Whoever goes by the config hears of another one; gives lives by name.
+
+    Of the schedules, of the hooks, and of who ends runs above `limits.memory` where the kernel does not.
+    """
     from .web.factory import take_config
 
     services.declarations = declared
@@ -79,7 +84,14 @@ def begin(
         declared.host, declared.config.hooks, delivery.deliver, lambda told: _tell_of_hooks(services.conditions, told)
     )
     declared.ruled.append(lambda config: watching.rule(config.hooks))
-    return {"scale": declared.tidy(), "schedules": planned.run(), "hooks": _until_over(watching, delivery)}
+    guard = Guard(declared.host, services.conditions, supervisor.report, supervisor.log, keeps_memory)
+    services.metrics.hold(guard)
+    return {
+        "scale": declared.tidy(),
+        "schedules": planned.run(),
+        "hooks": _until_over(watching, delivery),
+        "memory": guard.run(),
+    }
 
 
 async def _until_over(hooks: Hooks, delivery: Delivery) -> None:

@@ -128,7 +128,8 @@ class WorkerSpec:
     `ready_probe`: the work says by itself when it is ready, so mere survival never counts as ready.
     `one_shot`: an order to start it is answered when it is done, not when it is ready.
     `ready` and `alive` are how the shell sees that it is, `hooks` what it runs beside it; the machine reads none.
-    `patterns` are the regular expressions that dependents wait for in its output.
+    `patterns` are the regular expressions that dependents wait for in its output. `memory_warn`: bytes of its whole
+    tree from which on it is told of.
     `pool`: it runs only with a slot of that pool, whose number takes the place of `{slot}` in its program.
     `groups` are the `[group.NAME]`s that it is in. `source` is where it was written, as `file:line`.
     """
@@ -149,6 +150,7 @@ class WorkerSpec:
     hooks: Hooks = field(default_factory=Hooks)
     patterns: tuple[str, ...] = ()
     pool: Pool | None = None
+    memory_warn: int | None = None
     logs: LogPolicy = field(default_factory=LogPolicy)
     schedule: Schedule | None = None
     labels: Mapping[str, str] = field(default_factory=dict)

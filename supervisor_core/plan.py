@@ -17,6 +17,7 @@ AT_ONCE = frozenset(
         "requires",
         "autostart",
         "patterns",
+        "memory_warn",
         "logs",
         "schedule",
         "labels",

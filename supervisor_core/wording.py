@@ -23,6 +23,7 @@ KEYS = {
     "jitter": "backoff.jitter",
     "steps": "stop_signal",
     "ready_probe": "ready",
+    "memory_warn": "limits.memory_warn",
     "timeout": "hook_timeout",
     "retry_every": "on_give_up",
 }

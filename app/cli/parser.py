@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
     status = add("status", "reading", "show the workers; 3 when one is down", "ps", "list")
     status.add_argument("names", nargs="*", metavar="NAME", help=ADDRESSES)
+    status.add_argument("-w", "--wide", action="store_true", help="what their processes use, too")
 
     why = add("why", "reading", "say why workers are not up, one sentence each; 3 when one is down")
     why.add_argument("names", nargs="*", metavar="NAME", help=ADDRESSES)

@@ -35,14 +35,15 @@ def status(options: argparse.Namespace) -> int:
             answer = client.workers()
             rows = resolve(client, options.names) if options.names else answer["workers"]
             rows = [_detailed(client, row) if n < DETAILED and show.unsure(row) else row for n, row in enumerate(rows)]
+            used = client.metrics([row["name"] for row in rows])["workers"] if options.wide and rows else []
     except Unreachable as error:
         return complain(error, UNREACHABLE)
     except Declined as error:
         return complain(show.clean(error), FAILED)
     if options.output == "json":
-        show.as_json({**answer, "workers": rows})
+        show.as_json({**answer, "workers": rows} | ({"metrics": used} if options.wide else {}))
     else:
-        show.table(rows)
+        show.table(rows, {row["worker"]: row for row in used} if options.wide else None)
     return DOWN if any(show.down(row) for row in rows) else DONE
 
 

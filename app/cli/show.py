@@ -23,6 +23,12 @@ COLOURS = {
     "failed": "31", "done": "2", "stopped": "2",
 }  # fmt: skip
 
+USED = {
+    "CPU": ("cpu", "%"), "MEM": ("memory", "B"), "PROCS": ("processes", ""), "THREADS": ("threads", ""),
+    "FDS": ("fds", ""), "READ": ("read", "B/s"), "WRITTEN": ("written", "B/s"),
+}  # fmt: skip
+"""Columns of what workers use: the name in the API, and the unit."""
+
 
 def as_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=sys.stdout.isatty()))
@@ -48,20 +54,20 @@ def unsure(row: Row) -> bool:
     return live and (not row["ready"] or row.get("health") == "unhealthy")
 
 
-def table(rows: Sequence[Row]) -> None:
-    """Prints the workers, one a line, the last column cut at the terminal's width."""
+def table(rows: Sequence[Row], used: Mapping[str, Row] | None = None) -> None:
+    """Prints the workers, one a line, the last column cut at the terminal's width; with what they use, if given."""
     now = Clock().now()
-    cells = [("NAME", "STATE", "PID", "SINCE", "RESTARTS", "")]
-    cells += [
-        (clean(row["name"]), _state(row), str(row["pid"] or "-"), _age(row["since"], now), str(row["restarts"]),
-         clean(reason(row, now)))
-        for row in rows
-    ]  # fmt: skip
-    widths = [max(len(line[i]) for line in cells) for i in range(5)]
+    columns = ("NAME", "STATE", "PID", "SINCE", "RESTARTS", *(USED if used is not None else ()))
+    cells = [(*columns, "")]
+    for row in rows:
+        shown = (clean(row["name"]), _state(row), str(row["pid"] or "-"), _age(row["since"], now), str(row["restarts"]))
+        more = tuple(_used((used or {}).get(row["name"]), column) for column in columns[len(shown) :])
+        cells.append((*shown, *more, clean(reason(row, now))))
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     colour = colourful(sys.stdout)
     for index, line in enumerate(cells):
-        text = "  ".join(cell.ljust(wide) for cell, wide in zip(line, widths, strict=False)) + f"  {line[5]}"
+        text = "  ".join(cell.ljust(wide) for cell, wide in zip(line, widths, strict=False)) + f"  {line[-1]}"
         text = _cut(text.rstrip(), width)
         if colour and index:
             at = widths[0] + 2
@@ -70,6 +76,29 @@ def table(rows: Sequence[Row]) -> None:
                 f"{text[:at]}\x1b[{COLOURS.get(rows[index - 1]['state'], '0')}m{state}\x1b[0m{text[at + widths[1] :]}"
             )
         print(text)
+
+
+def _used(row: Row | None, column: str) -> str:
+    """One number of what a worker uses; a dash where it is not known."""
+    name, unit = USED[column]
+    value = None if row is None else row.get(name)
+    if value is None:
+        return "-"
+    match unit:
+        case "%":
+            return f"{value:.0f}%"
+        case "":
+            return str(value)
+    return size(value) + unit
+
+
+def size(count: float) -> str:
+    """At most four digits: 812M, 1.2G."""
+    for unit in ("", "K", "M"):
+        if count < 1000:
+            return f"{count:.0f}{unit}" if count >= 10 or not unit else f"{count:.1f}{unit}"
+        count /= 1024
+    return f"{count:.1f}G"
 
 
 def _cut(text: str, width: int) -> str:

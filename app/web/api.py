@@ -18,6 +18,7 @@ from .download import BINARY, download
 from .histogram import histogram
 from .history import list_audit, list_events, list_runs
 from .logs import get_lines, stream_lines
+from .metrics import METRICS
 from .orders import act, get_operation, send_signal, shut_down, switch
 from .params import Params
 from .routes import ACTED, ONE, WAIT, Call, Query, Route
@@ -217,9 +218,13 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/api/v1/events/stream", "read", handler=events_stream, summary="What happens, live",
-        query=(Query("after", "a cursor to go on from, for a first connection"),),
+        query=(
+            Query("after", "a cursor to go on from, for a first connection"),
+            Query("metrics", "1: what the workers use, too, once a second", "integer"),
+        ),
         answers=(200, 400, 503), media=EVENTS,
     ),
+    *METRICS,
     Route(
         "GET", f"{ONE}/logs", "read", handler=get_lines, summary="Lines of a worker", query=LINES,
         answers=(200, 400, 404),

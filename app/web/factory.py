@@ -24,6 +24,8 @@ from ..version import version
 from ..watchers.conditions import Conditions
 from ..watchers.ledger.ledger import FILE as LEDGER
 from ..watchers.ledger.ledger import Ledger
+from ..watchers.metrics.sampler import ProcSampler, Sampler
+from ..watchers.metrics.watch import Metrics
 from ..watchers.operations import Operations
 from .api import ROUTES
 from .credentials import Credentials, NamedToken
@@ -44,9 +46,14 @@ __all__ = ["Services", "Settings", "create_app", "gather", "make_services", "tak
 
 
 def gather(
-    host: Host, *, settings: Settings, credentials: Credentials, conditions: Conditions | None = None
+    host: Host,
+    *,
+    settings: Settings,
+    credentials: Credentials,
+    conditions: Conditions | None = None,
+    sampler: Sampler | None = None,
 ) -> Services:
-    """The services of a host, with operations and conditions told to the event stream."""
+    """The services of a host, with operations, conditions and metrics told to the event stream."""
     rows = Rows()
     operations = Operations(host)
     held = Conditions(host.now) if conditions is None else conditions
@@ -54,6 +61,8 @@ def gather(
     services.feed = Feed(host, rows, services.stopping)
     operations.listen(services.feed.take_operation)
     held.listen(services.feed.wake)
+    services.metrics = Metrics(host, ProcSampler("", host.now) if sampler is None else sampler)
+    services.metrics.listen(services.feed.wake)
     return services
 
 
@@ -77,7 +86,8 @@ def make_services(
         color=service.color or "",
         groups=groups_of(config),
     )
-    services = gather(host, settings=settings, credentials=credentials, conditions=conditions)
+    sampler = ProcSampler(instance.mark, host.now)
+    services = gather(host, settings=settings, credentials=credentials, conditions=conditions, sampler=sampler)
     services.make_ledger = partial(Ledger, instance.state / LEDGER, host, conditions, settings.version)
     return services
 

@@ -47,6 +47,10 @@ class Params:
             raise bad_query(f"{name}={shown(value)} is not known; it is {' or '.join(filter(None, choices))}")
         return value
 
+    def flag(self, name: str) -> bool:
+        """Whether it is 1 and not 0; 0 when it is not given."""
+        return self.choice(name, ("0", "1"), "0") == "1"
+
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         text = self.one(name)
         if not text and not self.has(name):

@@ -16,6 +16,7 @@ from supervisor_core.search import Searches
 from ..watchers.conditions import Conditions
 from ..watchers.ledger.book import Audited
 from ..watchers.ledger.ledger import Ledger
+from ..watchers.metrics.watch import Metrics
 from ..watchers.operations import Operations
 from ..watchers.upgrades import Upgrades
 from .credentials import Credentials
@@ -88,6 +89,7 @@ class Services:
     searches: Searches = field(default_factory=Searches)
     counting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COUNTING))
     feed: Feed = field(init=False)
+    metrics: Metrics = field(init=False)
 
     def begin(self) -> None:
         """The config is applied: opens the ledger, in whose thread that is done, and says that we are ready."""
@@ -116,6 +118,7 @@ class Services:
         if self.rollings is not None:
             await self.rollings.aclose()
         await self.operations.aclose()
+        await self.metrics.aclose()
         await self.feed.aclose()
         self.credentials.save()
         if self.ledger is not None:

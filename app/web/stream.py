@@ -20,12 +20,15 @@ from starlette.types import Receive, Scope, Send
 
 from supervisor_core.journal import Cursor
 
+from ..watchers.metrics.watch import Metrics
 from .ends import abort
+from .params import Params
 from .problems import Problem, bad_cursor
 from .routes import Call
 from .services import Services
 from .timing import pause_unless
 from .wire import condition, frame, when
+from .wire_metrics import rows_since
 
 BEAT = 5.0
 SEND_TIMEOUT = 30.0
@@ -120,14 +123,25 @@ async def events_stream(call: Call) -> Response:
         cursor = Cursor.parse(asked) if asked else None
     except ValueError as error:
         raise bad_cursor(f"{error}; leave it out for a snapshot") from None
+    if Params(call.request).flag("metrics"):
+        return streaming(call.services, _measured(call, cursor))
     return streaming(call.services, _events(call, cursor))
 
 
-async def _events(call: Call, cursor: Cursor | None) -> AsyncGenerator[bytes, None]:
+async def _measured(call: Call, cursor: Cursor | None) -> AsyncGenerator[bytes, None]:
+    """The same, and what the workers use once a second, which is measured as long as somebody reads this."""
+    metrics = call.services.metrics
+    with metrics.watching():
+        async with contextlib.aclosing(_events(call, cursor, metrics)) as frames:
+            async for data in frames:
+                yield data
+
+
+async def _events(call: Call, cursor: Cursor | None, metrics: Metrics | None = None) -> AsyncGenerator[bytes, None]:
     services, host, feed = call.services, call.host, call.services.feed
     loop = asyncio.get_running_loop()
     now, conditions = host.snapshot().cursor, services.conditions
-    told = conditions.version
+    told, measured = conditions.version, 0
     hello: dict[str, Any] = {
         "boot": str(now.boot),
         "version": services.settings.version,
@@ -147,6 +161,9 @@ async def _events(call: Call, cursor: Cursor | None) -> AsyncGenerator[bytes, No
             if told != conditions.version:
                 told = conditions.version
                 data += frame("conditions", conditions_of(services))
+            if metrics is not None and measured != metrics.number:
+                data += rows_since(metrics, measured)
+                measured = metrics.number
             if first or data:
                 yield first + data
                 first = b""

@@ -22,6 +22,9 @@ from .limits import Parts, needed, split
 
 PREFIX = "quarterdeck-"
 
+PAGE = os.sysconf("SC_PAGE_SIZE")
+"""The kernel rounds a limit of memory down to whole ones."""
+
 TRIES = 5
 """How often the folder is made anew when somebody tidies it away in the moment before it is locked."""
 
@@ -192,9 +195,9 @@ class Groups:
         return True
 
 
-def own_group() -> Path:
+def own_group(pid: int | str = "self") -> Path:
     """The folder of the group that this process is in. Raises OSError where there are none of version 2."""
-    group = next((line[3:] for line in _lines("/proc/self/cgroup") if line.startswith("0::")), None)
+    group = next((line[3:] for line in _lines(f"/proc/{pid}/cgroup") if line.startswith("0::")), None)
     for line in _lines("/proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
         root, place = before.split()[3:5]
@@ -203,6 +206,15 @@ def own_group() -> Path:
         if after.split()[0] == "cgroup2" and Path(group).is_relative_to(root):
             return Path(place) / Path(group).relative_to(root)
     raise FileNotFoundError("no control groups of version 2 are mounted")
+
+
+def keeps_memory(pid: int, limit: float) -> bool:
+    """Whether a process is in a group of its own worker, whose memory the kernel keeps below `limit` bytes."""
+    try:
+        told = (own_group(pid) / "memory.max").read_text().strip()
+    except OSError:
+        return False
+    return told.isdigit() and int(told) == int(limit) // PAGE * PAGE
 
 
 def ground(own: Path) -> Path:

@@ -89,7 +89,7 @@ WORKER_LOGS = table(
 
 LIMITS = table(
     Key("memory", p.limit(p.bounded), None, "Memory; without a control group, the data of each process."),
-    Key("memory_warn", v.size, None, "Memory from which on a warning is told.", later=True),
+    Key("memory_warn", v.size, None, "Memory of its whole tree from which on a warning is told."),
     Key("cpu", p.limit(p.cores), None, "Cores; only with a control group."),
     Key("pids", p.limit(p.some), None, "Processes and threads; without a control group, all of its user."),
     Key("nofile", p.limit(p.some), None, "Open files."),

@@ -5,8 +5,10 @@ Known wart: a mask has to be written as text, since TOML reads 022 not at all an
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from .problems import Found, Problems
 from .values import BadValue, Parser, shown, size
 
 UNLIMITED = -1
@@ -58,3 +60,11 @@ def bounded(value: Any) -> int:
 def limit(parse: Parser) -> Parser:
     """Reads "unlimited" too."""
     return lambda value: UNLIMITED if value == "unlimited" else parse(value)
+
+
+def take_warning(limits: dict[str, Any], given: Mapping[str, Found], problems: Problems) -> int | None:
+    """Takes `memory_warn` out of the limits, of which the kernel keeps the others; one that never comes is noted."""
+    warn, most = limits.pop("memory_warn", None), limits.get("memory")
+    if warn is not None and most is not None and most != UNLIMITED and warn >= most:
+        problems.add(given["memory_warn"], "is not below memory, so it would never be told; lower it")
+    return int(warn) if warn is not None else None

@@ -26,6 +26,7 @@ from .environment import read_environment
 from .expand import expand_home, expand_variables, expand_words, on_texts
 from .keys import BACKOFF, LIMITS, WORKER, WORKER_LOGS
 from .later import with_parser
+from .privileges import take_warning
 from .problems import Found, Problems
 from .reading import Fields, Words, expanded, fields_of, parsed
 from .requirements import Wish, read_requires
@@ -119,6 +120,7 @@ class _Reader:
             alive=alive,
             hooks=hooks,
             program=program and told(program, ready, alive),
+            memory_warn=self.memory_warn,
             one_shot=schedule is not None,
             logs=replace(self.logs, **logs),
             schedule=schedule,
@@ -158,7 +160,8 @@ class _Reader:
         )
         environment, secrets = read_environment(self.entries("environment"), env_files, self.words, self.problems)
         self.environment = environment
-        limits = self._parsed(self._gathered("limits", LIMITS), LIMITS)
+        limits = self._parsed(given := self._gathered("limits", LIMITS), LIMITS)
+        self.memory_warn = take_warning(limits, given, self.problems)
         who = {key: self.get(key) for key in ("user", "group", "umask", "nice", "tty")}
         directory = self.get("directory") if "directory" in self.given else self.found.source.folder
         hosted = "python" in self.own or ("python" in self.given and "command" not in self.given)

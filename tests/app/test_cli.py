@@ -80,6 +80,26 @@ def test_status_is_3_when_a_worker_is_wanted_and_neither_ready_nor_done(fields, 
     assert run(capsys, "status", "a")[0] == 0
 
 
+def test_status_shows_what_they_use_when_it_is_asked_to(service, capsys):
+    used = {
+        "worker": "web-0", "run": 1, "cpu": 149.6, "memory": 850 * 1024**2, "processes": 3, "threads": 12, "fds": None,
+        "read": 0, "written": 1536, "gpu": None, "gpu_memory": None,
+    }  # fmt: skip
+    service.answers["GET", "/api/v1/metrics"] = 200, {"time": None, "workers": [used]}
+    _, out, _ = run(capsys, "status", "--wide", "web-0", "web-1")
+    head, first, second = (line.split() for line in out.splitlines())
+    assert head[5:] == ["CPU", "MEM", "PROCS", "THREADS", "FDS", "READ", "WRITTEN"]
+    assert first[5:] == ["150%", "850MB", "3", "12", "-", "0B/s", "1.5KB/s"]
+    assert second[5:] == ["-"] * 7
+    _, out, _ = run(capsys, "status", "-w", "-o", "json", "web-0")
+    assert json.loads(out)["metrics"] == [used]
+    asked = [query for _, path, query, _ in service.asked if path == "/api/v1/metrics"]
+    assert [query["workers"] for query in asked] == ["web-0,web-1", "web-0"]
+    service.asked.clear()
+    run(capsys, "status")
+    assert [path for _, path, _, _ in service.asked] == ["/api/v1/workers"], "nobody is measured for nothing"
+
+
 def test_status_says_why(service, capsys):
     rows = [
         row("blocked", state="blocked", ready=False, pid=None, blocked_on=[{"worker": "db", "why": "db failed"}]),

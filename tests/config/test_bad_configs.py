@@ -270,11 +270,15 @@ BAD = {
             "5: worker.a.hook_timeout: 0 is too short; it must be more than 0",
         ],
     ),
-    "later keys are refused once": (
-        WORKER + 'replicas = 3\nuser = "me"\nlimits = { memory_warn = "1GiB" }\n',
+    "later keys are refused": (
+        WORKER + 'replicas = 3\n[service]\ntls_cert = "a.pem"\n',
         [
-            "5: worker.a.limits.memory_warn: not supported yet; remove it for now",
+            "5: service.tls_cert: not supported yet; remove it for now",
         ],
+    ),
+    "a warning that would never come": (
+        WORKER + 'replicas = 3\n[worker.a.limits]\nmemory = "1GiB"\nmemory_warn = "1024MiB"\n',
+        ["6: worker.a.limits.memory_warn: is not below memory, so it would never be told; lower it"],
     ),
     "accounts": (
         WORKER + 'user = "a:b"\ngroup = true\numask = 22\nnice = 20\ntty = "yes"\n',

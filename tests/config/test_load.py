@@ -262,9 +262,11 @@ def test_as_whom_it_runs_and_what_it_may_use(tmp_path):
         umask = "027"
         nice = 5
         tty = true
-        limits = { memory = "2GiB", cpu = 1.5, pids = 100, core = 0 }
+        limits = { memory = "2GiB", memory_warn = "1500MiB", cpu = 1.5, pids = 100, core = 0 }
     """
-    program = workers(tmp_path, text)["a"].program
+    spec = workers(tmp_path, text)["a"]
+    program = spec.program
+    assert spec.memory_warn == 1500 * 1024**2
     assert (program.user, program.group, program.umask, program.nice) == ("1000", "www-data", 0o027, 5)
     assert program.tty
     assert program.limits == {"nofile": 4096, "core": 0, "memory": 2 * 1024**3, "cpu": 1.5, "pids": 100}

@@ -41,6 +41,9 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
             found = super().select(GRACE if timeout is not None else PATIENCE)
             if found:
                 return found
+        found = super().select(0)  # a thread that has ended by now may have called before that
+        if found:
+            return found
         if timeout is None:
             raise NothingLeft("nothing is left that could happen")
         self.now += timeout
