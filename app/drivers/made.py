@@ -5,8 +5,10 @@ name of its worker and what it was given; both may hold secrets, so the file is 
 
 Each change is on the disk before it is carried out, and taken back there when the supervisor refuses it.
 
-Known wart: after a new start of the service a run is made anew of what its worker is by then; one whose worker is gone
-is not known any more.
+What a table names is read when it comes, and remembered: a file that changes or goes changes no worker later.
+
+Known wart: another process of the service makes a run anew of what its worker is by then; one whose worker is gone is
+ended, since nobody knows what it was made of.
 """
 
 import asyncio
@@ -14,7 +16,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from supervisor_core.config import Config, ConfigError, read_one
+from supervisor_core.config import Config, ConfigError, Sources, read_one
 from supervisor_core.errors import Refused
 from supervisor_core.messages import Apply, Changed
 from supervisor_core.model import REST, Status, WorkerSpec
@@ -49,11 +51,17 @@ class Made:
     def begin(self, config: Config) -> None:
         """Reads what is kept, beside the config that rules; what cannot be used is left out, and kept."""
         self.rule(config)
-        for name, entry in self._entries.items():
-            try:
-                self._specs[name] = self._spec_of(name, entry, lenient=True)
-            except (ConfigError, Refused, KeyError, TypeError, ValueError) as error:
-                log.warning("%s, which was made over HTTP, cannot be used and is left out: %s", name, error)
+        failed: dict[str, Exception] = {}
+        for _ in range(2):  # they may require each other, so all names come first
+            failed = {}
+            for name, entry in self._entries.items():
+                try:
+                    sources = None if "run" in entry else Sources.of(entry["read"])
+                    self._specs[name] = self._spec_of(name, entry, lenient=True, sources=sources)
+                except (ConfigError, Refused, KeyError, TypeError, ValueError) as error:
+                    failed[name] = error
+        for name, error in failed.items():
+            log.warning("%s, which was made over HTTP, cannot be used and is left out: %s", name, error)
 
     def rule(self, config: Config) -> None:
         """Another config rules."""
@@ -141,8 +149,10 @@ class Made:
     # ------------------------------------------------------------ carrying out
 
     async def _put(self, name: str, entry: dict[str, Any], by: str) -> tuple[str, ...]:
-        specs = await asyncio.to_thread(self._spec_of, name, entry)
-        await self._change({**self._entries, name: {**entry, "by": by}}, {name: specs}, by)
+        sources = Sources()
+        specs = await asyncio.to_thread(self._spec_of, name, entry, sources=sources)
+        entry |= {"read": sources.told(), "by": by}
+        await self._change({**self._entries, name: entry}, {name: specs}, by)
         return tuple(spec.name for spec in specs)
 
     async def _change(
@@ -186,13 +196,14 @@ class Made:
         entry = self._host.snapshot().workers.get(name)
         return entry.event.status if entry is not None and isinstance(entry.event, Changed) else None
 
-    def _spec_of(self, name: str, entry: Mapping[str, Any], *, lenient: bool = False) -> list[WorkerSpec]:
+    def _spec_of(
+        self, name: str, entry: Mapping[str, Any], *, lenient: bool = False, sources: Sources | None = None
+    ) -> list[WorkerSpec]:
         config = self._config
         if "run" not in entry:
             names = {**config.names, **{title: tuple(s.name for s in specs) for title, specs in self._specs.items()}}
-            return read_one(
-                name, entry["table"], self._folder, known=names, logs=config.logs, pools=config.pools, lenient=lenient
-            )
+            beside: dict[str, Any] = {"known": names, "logs": config.logs, "pools": config.pools}
+            return read_one(name, entry["table"], self._folder, **beside, lenient=lenient, sources=sources)
         parent = next((s for s in (*config.workers, *self.specs) if s.name == entry["run"]), None)
         if parent is None:
             raise Refused(f"there is no worker named {entry['run']}", "unknown_worker")

@@ -13,6 +13,7 @@ from ..model import Pool, WorkerSpec
 from .problems import Found, Problems, Source
 from .requirements import resolve
 from .settings import LogSettings, check_name, pool_of
+from .sources import Sources
 from .workers import read_worker
 
 
@@ -25,15 +26,18 @@ def read_one(
     logs: LogSettings | None = None,
     pools: Mapping[str, Pool] = MappingProxyType({}),
     lenient: bool = False,
+    sources: Sources | None = None,
 ) -> list[WorkerSpec]:
     """Gives the worker(s) of one table that came as JSON, with origin `api`; raises `ConfigError`.
 
     `folder` is what paths are relative to; `known` are the other workers' names, each with the names that it means;
     `logs` is what `[logs]` says, `pools` are those of the file. With `lenient`, a name in `requires` that nobody has is
-    no problem.
+    no problem. `sources` remembers what was read, or gives what was read before.
     """
     problems = Problems()
-    found = Found(dict(table), Source("the request", folder), (name,))
+    found = Found(
+        dict(table), Source("the request", folder, sources=Sources() if sources is None else sources), (name,)
+    )
     check_name(name, found, problems)
     reads = read_worker(found, {}, dict(os.environ), problems, (logs or LogSettings()).each)
     unknown = Problems() if lenient else problems

@@ -112,6 +112,23 @@ async def test_a_worker_is_made_replaced_and_removed(s, c, tmp_path):
 
 
 @story
+async def test_a_later_process_makes_the_same_of_it_whatever_became_of_the_files(s, c, tmp_path):
+    (tmp_path / "x.env").write_text("WORD=one\n")
+    await c.post("/api/v1/workers", json={**GOOD, "env_file": "x.env"})
+    await c.post("/api/v1/workers", json={**GOOD, "name": "second"})
+    await c.put("/api/v1/workers/new", json={"command": "x", "env_file": "x.env", "requires": ["second", "web"]})
+    await c.post("/api/v1/workers/second/run?wait=0", json={"args": ["y"]})
+    before = {spec.name: spec for spec in s.services.declarations.made.specs}
+    (tmp_path / "x.env").unlink()
+    config = s.services.declarations.config
+    again = Made(Remembered(tmp_path / "workers.json"), s.host, str(tmp_path))
+    again.begin(config)
+    assert {spec.name: spec for spec in again.specs} == before
+    assert before["new"].program.environment == {"WORD": "one"}
+    assert [edge.name for edge in before["new"].requires] == ["second", "web"]
+
+
+@story
 async def test_what_is_refused_is_not_kept(s, c, tmp_path):
     await c.post("/api/v1/workers", json={**GOOD, "requires": ["web"]})
     told = await c.put("/api/v1/workers/new", json={"command": "x", "requires": ["new"]})
