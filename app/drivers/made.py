@@ -60,8 +60,8 @@ class Made:
                     self._specs[name] = self._spec_of(name, entry, lenient=True, sources=sources)
                 except (ConfigError, Refused, KeyError, TypeError, ValueError) as error:
                     failed[name] = error
-        for name, error in failed.items():
-            log.warning("%s, which was made over HTTP, cannot be used and is left out: %s", name, error)
+        for name, why in failed.items():
+            log.warning("%s, which was made over HTTP, cannot be used and is left out: %s", name, why)
 
     def rule(self, config: Config) -> None:
         """Another config rules."""
