@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from .children import Child, Ended
 from .errors import CannotStart
-from .flag import post
 from .messages import LeaderExited
 from .model import Exit, Status, WorkerSpec
 
@@ -72,8 +71,6 @@ class Beside:
             except CannotStart as error:
                 self._p._note(f"ERROR: {error}")
         self._child = child
-        loop = asyncio.get_running_loop()
-        self._p.worker._on_patterns = lambda patterns: post(loop, self._look_for, patterns)
         spec = self._spec
         if spec.ready is not None or spec.alive is not None or spec.patterns or self._socket is not None:
             self._probe(self._found)
@@ -107,8 +104,6 @@ class Beside:
 
     async def gone(self) -> None:
         """Nothing of the run is left, or it was never begun."""
-        if self._child is not None:
-            self._p.worker._on_patterns = None
         if self._probing is not None:
             await self._probing.gone()
         elif self._socket is not None:

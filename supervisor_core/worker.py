@@ -69,8 +69,6 @@ class Worker:
         self._stuck_run = 0
         self._gone = False
         self._ended: Flag | None = None
-        self._on_patterns: Callable[[tuple[str, ...]], object] | None = None
-        """Called under the lock, in any thread, when dependents wait for other lines of it than before."""
 
     @classmethod
     def of(cls, spec: WorkerSpec, supervisor: "Supervisor") -> "Worker":
@@ -152,9 +150,7 @@ class Worker:
 
     def _take(self, status: Status) -> None:
         """Takes the newest status; the supervisor calls it under its lock."""
-        before, self._last = self._last, status
-        if self._on_patterns is not None and before is not None and before.spec.patterns != status.spec.patterns:
-            self._on_patterns(status.spec.patterns)
+        self._last = status
         if self.ended and self._ended is not None:
             self._ended.set()
             self._ended = None

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from types import SimpleNamespace
 
 from supervisor_core import Add, Supervisor
 from supervisor_core.children.fake import FakeSpawner
@@ -24,7 +23,6 @@ class Played:
         self.notes = []
         self.shutting_down = False
         self.send = None
-        self.worker = SimpleNamespace()
         self._leave = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -40,6 +38,9 @@ class Played:
     def interrupt(self):
         self.shutting_down = True
         self._leave.set()
+
+    def _watch(self, patterns):
+        """Nobody waits for a line."""
 
     def _note(self, text):
         self.notes.append(text)
