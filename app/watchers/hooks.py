@@ -1,8 +1,8 @@
 """The `[[hook]]`s of the service: what happens to workers becomes messages, to a command or to an address.
 
-A storm is one message: what comes within a second goes together, and after a message its hook is quiet for a minute,
-then tells all that came meanwhile. Of the same worker and the same occasion only the last is told, with a count. Who
-was told that a worker is in trouble is told once when it has been well for its `stable_after`.
+A storm is one message: what comes within a second goes together; then the hook is quiet for a minute, but that trouble
+waits only for earlier trouble, and tells all that came meanwhile: of the same worker and occasion the last, with a count.
+Who was told that a worker is in trouble is told once when it has been well for its `stable_after`.
 
 Known wart: what waits to be told is in memory; a service that is killed loses it, and with it who is owed a recovery.
 """
@@ -91,7 +91,8 @@ class Outbox:
         self._waiting: dict[tuple[str, str], Happened] = {}
         self._troubled: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._quiet_until = 0.0
+        self._until = self._troubled_until = 0.0
+        self._tells_trouble = False
         self._sending: asyncio.Task[None] | None = None
 
     def take(self, found: Sequence[str], status: Status, time: float) -> None:
@@ -121,9 +122,15 @@ class Outbox:
         self._arm()
 
     def _arm(self) -> None:
+        """What is wrong waits for no quiet that only good news began."""
         loop = asyncio.get_running_loop()
-        if self._timer is None and self._sending is None:
-            self._timer = loop.call_at(max(loop.time() + GATHER, self._quiet_until), self._send)
+        quiet = self._troubled_until if any(one.occasion in TROUBLE for one in self._waiting.values()) else self._until
+        due = max(loop.time() + GATHER, quiet)
+        if self._sending is not None or (self._timer is not None and self._timer.when() <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._send)
 
     def _send(self) -> None:
         self._timer = None
@@ -133,13 +140,16 @@ class Outbox:
     async def _tell(self) -> None:
         told = list(self._waiting.values())
         self._waiting.clear()
+        self._tells_trouble = any(one.occasion in TROUBLE for one in told)
         await self._deliver(self.hook, await call(message_of, self._host, told))
 
     def _sent(self, task: "asyncio.Task[None]") -> None:
         self._sending = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a message of the hook at %s broke down: %r", self.hook.source, error)
-        self._quiet_until = asyncio.get_running_loop().time() + COOL_DOWN
+        self._until = asyncio.get_running_loop().time() + COOL_DOWN
+        if self._tells_trouble:
+            self._troubled_until = self._until
         if self._waiting:
             self._arm()
 

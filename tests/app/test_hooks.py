@@ -84,6 +84,21 @@ async def test_flapping_is_one_message_a_minute():
 
 
 @virtual
+async def test_trouble_does_not_wait_because_of_good_news():
+    host = ScriptedHost(a_program("web", restart=RETRY), a_program("db", restart=RETRY))
+    async with watching(host, ALL) as told:
+        host.come_up("web")
+        await pass_time(5)
+        host.come_up("db")
+        await pass_time(5)
+        host.end("web", code=1)
+        await pass_time(100)
+    assert [(at, events) for at, _, events in told] == [
+        (1.0, [("ready", "web", 1)]), (11.0, [("ready", "db", 1), ("backoff", "web", 1)]),
+    ]  # fmt: skip
+
+
+@virtual
 async def test_a_storm_is_one_message():
     host = ScriptedHost(*(a_program(f"w{n:03}", restart=RETRY) for n in range(120)))
     async with watching(host, ALL) as told:
