@@ -1,7 +1,7 @@
 """The `[[hook]]`s of the service: what happens to workers becomes messages, to a command or to an address.
 
 A storm is one message: what comes within a second goes together; then the hook is quiet for a minute, but that trouble
-waits only for earlier trouble, and tells all that came meanwhile: of the same worker and occasion the last, with a count.
+waits only for earlier trouble, and tells what came meanwhile: of the same worker and occasion the last, with a count.
 Who was told that a worker is in trouble is told once when it has been well for its `stable_after`.
 
 Known wart: what waits to be told is in memory; a service that is killed loses it, and with it who is owed a recovery.
