@@ -78,6 +78,7 @@ def test_what_is_not_on_the_disk_is_said(tmp_path):
     story()
 
 
+@pytest.mark.row(58)
 def test_a_shutdown_wins(tmp_path):
     @virtual
     async def story():

@@ -44,6 +44,7 @@ def conditions(service):
         return [each["name"] for each in client.get("/conditions").json()["conditions"]]
 
 
+@pytest.mark.row(57)
 def test_of_two_hundred_workers_the_three_that_changed_are_restarted(tmp_path):
     """Also with lines before them moved, so that each is written in another place."""
     with Service(tmp_path, many(), "kept") as service:
@@ -71,6 +72,7 @@ def test_of_two_hundred_workers_the_three_that_changed_are_restarted(tmp_path):
 CONFIG = stays("same", "tuned", "changed", "dropped")
 
 
+@pytest.mark.row(57)
 def test_a_reload_on_the_command_line(tmp_path):
     with Service(tmp_path, CONFIG, "kept") as service:
         before = {name: service.pid_of(name) for name in ("same", "tuned", "changed", "dropped")}
@@ -118,6 +120,7 @@ def test_a_reload_on_the_command_line(tmp_path):
             }
 
 
+@pytest.mark.row(56)
 def test_a_bad_file_changes_nothing_and_all_of_it_is_told(tmp_path):
     with Service(tmp_path, CONFIG, "kept") as service:
         before = {name: service.pid_of(name) for name in ("same", "tuned", "changed", "dropped")}
@@ -162,6 +165,7 @@ def answers(service):
         return 0
 
 
+@pytest.mark.row(58)
 @pytest.mark.parametrize("mode", ["in-process", "kept"])
 def test_two_reloads_and_orders_at_the_same_time(tmp_path, mode):
     """They are carried out one after the other, and what was applied last rules."""
@@ -181,3 +185,26 @@ def test_two_reloads_and_orders_at_the_same_time(tmp_path, mode):
         until(lambda: service.workers().keys() == {"a", "b", "d"})
         rows = service.workers()
         assert (rows["b"]["state"], rows["a"]["ready"]) == ("stopped", True)
+
+
+@pytest.mark.row(57)
+def test_renamed_and_removed_while_it_is_on_its_way(tmp_path):
+    """One that is starting goes, one that is stopping and named again begins anew, and nothing of either is left."""
+    slow = 'ready = { exec = ["false"], period = 1 }\n'
+    stubborn = '[worker.stubborn]\ncommand = ["sh", "-c", "trap : TERM; while :; do sleep 1; done"]\nstop_timeout = 3\n'
+    with Service(tmp_path, stays("same") + stays("slow", more=slow) + stubborn, "kept") as service:
+        same = service.pid_of("same")
+        starting = until(lambda: service.workers()["slow"]["pid"])
+        stopping = service.pid_of("stubborn")
+        edit(service, stays("same", "renamed"))
+        with service.client(seconds=30) as client:
+            assert client.post("/config/apply").json()["plan"]["removed"] == ["slow", "stubborn"]
+            assert service.workers()["stubborn"]["removing"]
+            edit(service, stays("same", "renamed") + stubborn)
+            plan = client.post("/config/apply?wait=20").json()["plan"]
+            assert [row["worker"] for row in plan["added"]] == ["stubborn"]
+        until(lambda: service.workers().keys() == {"same", "renamed", "stubborn"})
+        assert not alive(starting)
+        until(lambda: (service.workers()["stubborn"]["pid"] or stopping) != stopping, 20)
+        assert not alive(stopping)
+        assert service.pid_of("same") == same

@@ -84,8 +84,6 @@ ELSEWHERE: Mapping[int, str] = {
     27: "the notify socket is not built yet",
     38: "not played yet: to the keeper it is a death like any other (32); limits of memory are not set on the service",
     46: "the history database is not built yet",
-    57: "a running service cannot be told to reload yet; what a reload would do is (scenario apply_config)",
-    58: "a running service cannot be told to reload yet",
 }
 """Rows that cannot be shown, or not wholly, and why."""
 
