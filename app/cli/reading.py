@@ -34,7 +34,8 @@ def status(options: argparse.Namespace) -> int:
         with Client(find_target(options)) as client:
             answer = client.workers()
             rows = resolve(client, options.names) if options.names else answer["workers"]
-            rows = [_detailed(client, row) if n < DETAILED and show.unsure(row) else row for n, row in enumerate(rows)]
+            asked = [bool(options.names) or show.unsure(row) for row in rows]
+            rows = [_detailed(client, row) if asked[n] and n < DETAILED else row for n, row in enumerate(rows)]
             used = client.metrics([row["name"] for row in rows])["workers"] if options.wide and rows else []
     except Unreachable as error:
         return complain(error, UNREACHABLE)

@@ -161,7 +161,9 @@ def reason(row: Row, now: float) -> str:
         words.append(f"next try in {age(max(0.0, deadline - now))}")
     if said := row.get("said"):
         words.append(said["text"])
-    words += [f"{p['probe']}: {p['output']}, {_age(p['at'], now)} ago" for p in row.get("probes", ()) if not p["good"]]
+    for look in row.get("probes", ()):
+        if row["ready"] or not look["good"]:
+            words.append(f"{look['probe']}: {look['output']}, {_age(look['at'], now)} ago")
     if row["state"] in ("backoff", "failed", "done") and (last := row.get("last_exit")):
         words.append(last["reason"] or f"exit code {last['code']}")
     if row["state"] in ("stopped", "done", "failed") and (plan := row.get("schedule")):

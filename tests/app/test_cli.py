@@ -64,6 +64,17 @@ def test_why_it_is_not_ready_is_what_its_probe_found(service, capsys):
     assert json.loads(out)["workers"][0]["probes"] == [look]
 
 
+def test_of_workers_that_are_named_all_looks_are_shown(service, capsys):
+    look = {"role": "alive", "probe": "tcp 127.0.0.1:1", "good": True, "output": "it accepts connections"}
+    look |= {"in_a_row": 9, "at": "2026-01-01T00:00:00.000Z"}
+    service.answers["GET", "/api/v1/workers/db"] = 200, {**row("db"), "probes": [look], "said": None}
+    status, out, _ = run(capsys, "status", "db")
+    assert status == 0
+    assert "tcp 127.0.0.1:1: it accepts connections, " in out
+    _, out, _ = run(capsys, "status")
+    assert "tcp" not in out
+
+
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
