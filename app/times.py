@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim
 
 from supervisor_core.config.values import format_duration
 from supervisor_core.model import Missed, Schedule
@@ -68,6 +65,8 @@ def next_after(schedule: Schedule, after: float, anchor: float) -> float | None:
         count = max(0.0, (after - anchor) // schedule.every)
         times = (anchor + (count + more) * schedule.every for more in (1, 2))  # rounded, the first one may be `after`
         return next(at for at in times if at > after)
+    from cronsim import CronSim  # not before there is a schedule: workers are started first
+
     for moment in CronSim(schedule.cron, datetime.fromtimestamp(after, zone_of(schedule.timezone))):
         if (at := moment.timestamp()) > after:  # in the second pass of a doubled hour the first one is told again
             return at
@@ -88,6 +87,8 @@ def due(schedule: Schedule, until: float, now: float, anchor: float) -> Due | No
 @cache
 def zone_of(name: str) -> tzinfo:
     """The time zone of that name; that of the host for ""."""
+    from zoneinfo import ZoneInfo
+
     if name:
         return ZoneInfo(name)
     if told := os.environ.get("TZ", "").lstrip(":"):

@@ -8,8 +8,8 @@ Known wart: Python has the call since 3.13 only, so it is made by hand.
 
 import asyncio
 import contextlib
-import ctypes
 import os
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -19,14 +19,6 @@ LOOK = 60.0
 
 _REALTIME, _NONBLOCK, _CLOEXEC = 0, os.O_NONBLOCK, os.O_CLOEXEC
 _ABSOLUTE, _CANCEL_ON_SET = 1, 2
-
-
-class _Timespec(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
-
-
-class _Itimerspec(ctypes.Structure):
-    _fields_ = (("interval", _Timespec), ("value", _Timespec))
 
 
 class WallAlarm:
@@ -75,6 +67,8 @@ class WallAlarm:
 
 def _timerfd() -> int:
     """A descriptor, or -1 where there is no such call."""
+    import ctypes  # seldom needed, and slow to import
+
     try:
         return int(ctypes.CDLL(None).timerfd_create(_REALTIME, _NONBLOCK | _CLOEXEC))
     except (AttributeError, OSError):
@@ -82,9 +76,8 @@ def _timerfd() -> int:
 
 
 def _settime(descriptor: int, moment: float | None) -> None:
-    value = _Timespec(0, 0)
-    if moment is not None:
-        moment = max(moment, 1e-6)  # all zeros would mean never
-        value = _Timespec(int(moment), int(moment % 1 * 1e9))
-    flags = _ABSOLUTE | _CANCEL_ON_SET
-    ctypes.CDLL(None).timerfd_settime(descriptor, flags, ctypes.byref(_Itimerspec(_Timespec(0, 0), value)), None)
+    import ctypes
+
+    at = 0.0 if moment is None else max(moment, 1e-6)  # all zeros mean never
+    value = struct.pack("@llll", 0, 0, int(at), int(at % 1 * 1e9))
+    ctypes.CDLL(None).timerfd_settime(descriptor, _ABSOLUTE | _CANCEL_ON_SET, value, None)

@@ -8,7 +8,6 @@ Known wart: a day that comes in no month (30 February) is refused, a rarer one t
 
 import re
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..model import Missed, Overlap, Schedule
 from . import values as v
@@ -65,6 +64,8 @@ def parse_schedule(value: Any) -> Schedule:
 
 def _zone(value: Any) -> str:
     name = v.string(value)
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # seldom needed
+
     try:
         if name:
             ZoneInfo(name)
