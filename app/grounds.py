@@ -1,39 +1,23 @@
 """What the service stands on: who owns the processes and their output, and what is known of them when it comes.
 
-`InProcess` is this process itself, with which the workers end. `Kept` is a keeper: it started this process, holds the
-instance, and goes on with everything when this process dies; then there is another one like it, which asks it what is.
+`InProcess` is this process itself, with which the workers end. The other one is a keeper: `kept.py`.
 """
 
-import asyncio
-import contextlib
 import os
-import signal
-import socket
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from supervisor_core.children import Spawner
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.children.segments import SegmentStore
 from supervisor_core.config import Config
-from supervisor_core.errors import SupervisorError
-from supervisor_core.keeper.client import KeptSpawner
 from supervisor_core.keeper.legacy import Listening
-from supervisor_core.keeper.logs import KeptLogs
-from supervisor_core.keeper.orders import Keepers
-from supervisor_core.keeper.policies import tell_policies
 from supervisor_core.logs import LogSink
 from supervisor_core.model import WorkerSpec
 
-from . import ruling
-from .keepers import orders_of
-from .rehearsal import rehearse
+from .running import announce
 from .settings import Instance
 from .watchers.upgrades import CannotUpgrade, Upgrade
-
-MOMENT = 1.0
-"""Seconds after which who waits for the keeper looks whether that is still worth it."""
 
 Now = Callable[[], float]
 Told = Callable[[str, str, OSError | None], None]
@@ -75,8 +59,13 @@ class Ground(Protocol):
         """Calls with errno and sentence when the state cannot be written down, and with 0 and "" when it can."""
         ...
 
-    def announce(self, urls: Sequence[str]) -> None:
-        """Tells clients of this machine where the service is reached and whom a signal is for."""
+    @property
+    def outlives(self) -> bool:
+        """Whether the workers go on, with another service, when this process ends without a word."""
+        ...
+
+    def announce(self, urls: Sequence[str]) -> bool:
+        """Tells clients of this machine where the service is reached and whom a signal is for; false: it could not."""
         ...
 
     def leaving(self) -> None:
@@ -111,7 +100,7 @@ class Ground(Protocol):
 class InProcess:
     """Everything here. `troubled` hears of output that cannot be stored."""
 
-    fresh = True
+    fresh, outlives = True, False
 
     def __init__(self, config: Config, instance: Instance, now: Now, troubled: Told) -> None:
         self._instance = instance
@@ -140,8 +129,8 @@ class InProcess:
     def on_trouble(self, hear: Hear) -> None:
         pass
 
-    def announce(self, urls: Sequence[str]) -> None:
-        self._instance.announce(urls)
+    def announce(self, urls: Sequence[str]) -> bool:
+        return announce(self._instance, urls)
 
     def leaving(self) -> None:
         pass
@@ -165,135 +154,3 @@ class InProcess:
 
     def step_aside(self) -> None:
         pass
-
-
-class Kept:
-    """A keeper at the other end of `channel`; `waits`: it answers when another service has ended.
-
-    `troubled` hears of output that cannot be stored.
-    """
-
-    def __init__(self, instance: Instance, channel: socket.socket, now: Now, troubled: Told, *, waits: bool) -> None:
-        self._instance, self._now, self._troubled = instance, now, troubled
-        self.spawner = KeptSpawner(channel, instance.mark, self._revive)
-        self.store = KeptLogs(instance.logs, self.spawner.send)
-        self.spawner.on_message = self._take
-        self.fresh, self._waits = True, waits
-        self._keepers = Keepers()
-        self._left: Mapping[str, Any] = {}
-        self._trouble: tuple[int, str] = (0, "")
-        self._urls: Sequence[str] | None = None
-        self._hear: Hear = lambda *_: None
-        self._ending = False
-
-    @property
-    def pid(self) -> int:
-        return self.spawner.keeper
-
-    async def greet(self) -> Mapping[str, Any]:
-        """What this process's predecessor left; nothing when there was none."""
-        self._loop = asyncio.get_running_loop()
-        left = await self.spawner.greet()
-        self._waits = False
-        self.fresh, self._left = "came" not in left, left
-        return left
-
-    async def connect(self, config: Config) -> None:
-        self._take_over(config, config.workers)
-        await self.spawner.connect(self._policies)
-        self.store.maintain(lambda worker: self._own.get(worker, self._config.logs.each), self._swap)
-
-    def rule(self, config: Config, specs: Sequence[WorkerSpec]) -> None:
-        before = self._policies
-        self._take_over(config, specs)
-        if self._policies != before:
-            self.spawner.set_logs(self._policies)
-        self.spawner.keep(ruling.KEEPSAKE, config.sources.told())
-
-    def _take_over(self, config: Config, specs: Sequence[WorkerSpec]) -> None:
-        self._config, self._own = config, {spec.name: spec.logs for spec in specs}
-        self._policies = tell_policies(config.logs.max_total, config.logs.each, self._own)
-
-    def came(self) -> None:
-        self.spawner.came()
-        self.spawner.keep("came", self._now())
-        self.spawner.keep(ruling.KEEPSAKE, self._config.sources.told())
-
-    def listen(self, listening: Sequence[Listening]) -> None:
-        self.spawner.legacy.listen(listening)
-
-    def on_trouble(self, hear: Hear) -> None:
-        self._hear = hear
-        hear(*self._trouble)
-
-    def announce(self, urls: Sequence[str]) -> None:
-        self._urls = urls
-        self._instance.announce(urls, self.pid)
-
-    def leaving(self) -> None:
-        self.spawner.leaving()
-
-    async def end(self) -> None:
-        self._ending = True
-        await self.spawner.aclose()
-        await asyncio.to_thread(self.store.close)  # what compresses may be waiting for an answer
-
-    def hang_up(self, status: int) -> None:
-        self._instance.tidy()
-        self.spawner.hang_up(status)
-
-    async def upgrade(self) -> tuple[int, float | None]:
-        if why := await rehearse(self._instance.config):
-            raise CannotUpgrade(why)
-        try:
-            gap = await self.spawner.handover.upgrade(sys.executable, orders_of(self._instance).service)
-            await self.spawner.handover.prepare()
-        except SupervisorError as error:
-            raise CannotUpgrade(str(error)) from error
-        return self.spawner.keeper, gap
-
-    def last_upgrade(self) -> Upgrade | None:
-        told = self._left.get("upgrade")
-        return Upgrade.of(told) if isinstance(told, dict) else None
-
-    def remember(self, upgrade: Upgrade) -> None:
-        self.spawner.keep("upgrade", upgrade.told())
-
-    def step_aside(self) -> None:
-        self.spawner.step_aside()
-
-    def _swap(self, worker: str, stream: str, base: int, new: str) -> bool:
-        """From the thread that compresses: asks the keeper, and waits; at the end no longer than a moment."""
-        swap = self.spawner.ask({"t": "swap", "worker": worker, "stream": stream, "base": base, "new": new})
-        answer = asyncio.run_coroutine_threadsafe(swap, self._loop)
-        while True:
-            with contextlib.suppress(TimeoutError):
-                return bool(answer.result(MOMENT)["done"])
-            if self._ending:
-                answer.cancel()
-                return False
-
-    def _take(self, message: Mapping[str, Any]) -> None:
-        match message.get("t"):
-            case "moved":
-                self.store.moved(message["worker"])
-            case "stream":
-                number = message["errno"]
-                error = OSError(number, os.strerror(number)) if number else None
-                self._troubled(message["worker"], message["stream"], error)
-            case "ready":
-                self.store.reconnected()
-                if self._urls is not None:  # another keeper has another pid
-                    with contextlib.suppress(OSError):
-                        self._instance.announce(self._urls, self.pid)
-            case "leave":  # what was to be sent by a keeper that was killed
-                signal.raise_signal(signal.SIGTERM)
-            case "trouble" | "calm":
-                self._trouble = int(message.get("errno", 0)), message.get("about", "")
-                self._hear(*self._trouble)
-
-    def _revive(self) -> socket.socket:
-        """Another keeper in the place of the one that has died."""
-        if self._waits:  # the one that is waited for does that
-            raise SystemExit("quarterdeck: this successor is not wanted any more")
-        return self._keepers.start(orders_of(self._instance, pid=os.getpid(), awaits=True, adopted=True))

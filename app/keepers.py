@@ -35,12 +35,12 @@ def own_keeper() -> tuple[socket.socket | None, bool]:
     return channel, waits
 
 
-def become_kept(instance: Instance) -> socket.socket:
+def become_kept(instance: Instance, lock: int) -> socket.socket:
     """This process becomes the keeper, and a fork of it, which is all that returns, its first service.
 
-    So the keeper has the pid that was started, and whoever waits for that waits for all of it. Holds the instance.
+    So the keeper has the pid that was started, and whoever waits for that waits for all of it. `lock` is a descriptor
+    that holds the instance, and goes to the keeper.
     """
-    lock = instance.take_lock()
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, HELD)  # until somebody can take them, here and there

@@ -14,28 +14,30 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from supervisor_core.children import room
 from supervisor_core.clock import Clock
 from supervisor_core.config import Config, ConfigError, ServiceSettings, load
-from supervisor_core.errors import SupervisorError
 from supervisor_core.failing import point
 from supervisor_core.keeper.orders import HELD
-from supervisor_core.messages import Changed, Shutdown
-from supervisor_core.model import REST, State, Status, verdict
+from supervisor_core.messages import Shutdown
+from supervisor_core.model import REST
 from supervisor_core.supervisor import Supervisor
 
 from . import lifecycle
+from .coming import keep_secrets, make_web, say_where
 from .echo import echo, say
 from .entries import Entries, listening, url_of
-from .grounds import Ground, InProcess, Kept
+from .grounds import Ground, InProcess
 from .host import LocalHost
 from .keepers import become_kept, own_keeper
-from .listeners import CannotListen
-from .preflight import CannotBegin, chosen, refuse_second_copies
+from .kept import Kept
+from .leaving import CLEAN, REFUSALS, die, exit_status, statuses
+from .preflight import chosen, refuse_second_copies
 from .ruling import ruling
-from .settings import Instance, InstanceTaken, UpOptions
+from .settings import Instance, UpOptions
 from .watchers.conditions import Conditions, LogTroubles
 from .watchers.edits import Edits
 from .watchers.places import Places
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from .serving import Server
     from .web.factory import Services
 
-CLEAN, FAILED, USAGE = 0, 1, 2
+USAGE = 2
 
 
 def serve(options: UpOptions) -> int:
@@ -62,13 +64,16 @@ def serve(options: UpOptions) -> int:
         chosen(config.workers, options.names)
         instance = Instance.find(options, config.service)
         if not options.in_process and sys.platform == "linux":
-            return asyncio.run(_kept(options, become_kept(instance), config))
+            lock = instance.take_lock()
+            keep_secrets(instance)
+            return asyncio.run(_kept(options, become_kept(instance, lock), config))
         with instance.lock():
+            keep_secrets(instance)
             refuse_second_copies(instance)
             return asyncio.run(_in_process(options, config, instance))
     except ConfigError as error:
         print(error, file=sys.stderr)
-    except (CannotBegin, CannotListen, InstanceTaken, SupervisorError, OSError) as error:
+    except REFUSALS as error:
         print(f"quarterdeck: {error}", file=sys.stderr)
     return USAGE
 
@@ -144,51 +149,39 @@ class _Service:
                 say(f"note    {refusal}")
         running = asyncio.create_task(self.supervisor.run(), name="supervisor")
         await asyncio.sleep(0)
-        await self.supervisor.launched()  # an import beside them takes turns with each start: both come later
         try:
-            services, server = await asyncio.to_thread(self._make_web)
-            serving = asyncio.create_task(server.run_on(self.entries.listeners), name="web")
-            services.begin()
-            self._announce(services)
-            self._watch(services, server)
-            self.ground.listen(self.entries.told())
-            self.ground.came()
-            self._tell_of_upgrade()
-            self._tasks.append(asked := asyncio.create_task(self.upgrades.asked.wait(), name="upgrade"))
-            await asyncio.wait({running, serving, asked}, return_when=asyncio.FIRST_COMPLETED)
-        except BaseException:
-            self.supervisor.tell(Shutdown(now=True, by="a failed start"))
-            await running
+            return await self._live(running)
+        except BaseException as error:
+            if self.ground.outlives:
+                die(error)  # no order to leave, and no supervisor that is cancelled: the workers go on
+            if not running.done():
+                self.supervisor.tell(Shutdown(now=True, by="a failed start"))
+                await running
             raise
+
+    async def _live(self, running: "asyncio.Task[Any]") -> int:
+        await self.supervisor.launched()  # an import beside them takes turns with each start: both come later
+        config = self.declarations.config
+        services, server = await asyncio.to_thread(
+            make_web, self.host, config, self.instance, self.options, self.conditions
+        )
+        services.upgrades = self.upgrades
+        serving = asyncio.create_task(server.run_on(self.entries.listeners), name="web")
+        services.begin()
+        self._announce(services)
+        self._watch(services, server)
+        self.ground.listen(self.entries.told())
+        self.ground.came()
+        self._tell_of_upgrade()
+        self._tasks.append(asked := asyncio.create_task(self.upgrades.asked.wait(), name="upgrade"))
+        await asyncio.wait({running, serving, asked}, return_when=asyncio.FIRST_COMPLETED)
         if asked.done() and self._patience is None:
             await self._step_aside(services, server, serving)
         self._shut_down("the web server's end")  # does nothing when the workers have left already
         await self._leave(running, services, server, serving)
-        return self._exit_status()
-
-    def _statuses(self) -> list[Status]:
-        entries = self.supervisor.journal.snapshot().workers.values()
-        return [entry.event.status for entry in entries if isinstance(entry.event, Changed)]
-
-    def _exit_status(self) -> int:
-        """An essential worker's own exit status; else 1 for one that is stuck, or that failed when all had to end."""
-        statuses = self._statuses()
-        if (status := verdict(statuses)) is not None:
-            return status
-        bad = any(status.state is State.FAILED or status.blocked_for_good for status in statuses)
-        return FAILED if (bad and self.options.exit_when_done) or any(status.stuck for status in statuses) else CLEAN
+        return exit_status(self.supervisor, exit_when_done=self.options.exit_when_done)
 
     # ------------------------------------------------------------ coming
-
-    def _make_web(self) -> "tuple[Services, Server]":
-        """Imports and makes the web, in a thread; gives what it shares with us and its server."""
-        from .serving import Server
-        from .web.factory import create_app, make_services
-        from .web.peer import PeerProtocol
-
-        services = make_services(self.host, self.declarations.config, self.instance, self.options, self.conditions)
-        services.upgrades = self.upgrades
-        return services, Server(create_app([self.host], services=services), protocol=PeerProtocol)
 
     def _watch(self, services: "Services", server: "Server") -> None:
         """Starts what follows the journal, the logs or the state folder beside the web, and who gives orders."""
@@ -212,20 +205,14 @@ class _Service:
         self.ground.listen(self.entries.told())
 
     def _announce(self, services: "Services") -> None:
-        """Says where the page is and how to get in; clients of this machine read it from the state folder."""
+        """Says where the page is: to clients, which read it from the state folder, and to a person."""
         urls = [url_of(listener) for listener in self.entries.listeners if listener.family != socket.AF_UNIX]
+        if not self.ground.announce(urls):  # no reason to end; again whenever what is wrong has changed
+            self.conditions.listen(functools.partial(self._announce_again, urls))
+        say_where(urls, services, self.options, self.declarations.config.notes)
+
+    def _announce_again(self, urls: Sequence[str]) -> None:
         self.ground.announce(urls)
-        settings = services.settings
-        address = settings.public_url.removesuffix(settings.root_path) or (urls[0] if urls else "")
-        if address:
-            say(f"page    {address}{settings.root_path}/")
-        if self.options.no_auth:
-            say("no-auth everybody on this machine may see, stop and restart the workers")
-        elif address:
-            say(f"sign in {services.credentials.login_link(address)}  (once)")
-        for note in self.declarations.config.notes:
-            say(f"note    {note}")
-        say(f"config  {self.options.config_path}")
 
     def _tell_of_upgrade(self) -> None:
         """When this is the successor of a service that stepped aside: that it has come, to whoever asked for it."""
@@ -261,7 +248,9 @@ class _Service:
     async def _leave_when_done(self) -> None:
         """Leaves as soon as every worker has come to rest; one with a schedule may come again."""
         async for _ in self.supervisor.journal.follow(0):
-            if all(s.spec.schedule is None and (s.state in REST or s.blocked_for_good) for s in self._statuses()):
+            if all(
+                s.spec.schedule is None and (s.state in REST or s.blocked_for_good) for s in statuses(self.supervisor)
+            ):
                 self._shut_down("--exit-when-done")
 
     async def _leave(

@@ -15,7 +15,7 @@ import re
 import select
 import socket
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,7 +174,8 @@ class Instance:
         return self.state / "running.json"
 
     @property
-    def _note(self) -> Path:
+    def note(self) -> Path:
+        """The one in the user's own folder, see the module."""
         return home_of(os.environ, "STATE") / RUNNING / f"{_own_name(self.config)}.json"
 
     @contextlib.contextmanager
@@ -203,12 +204,12 @@ class Instance:
                     continue
             os.close(descriptor)
             raise InstanceTaken(self._holder(told))
-        write_holder(descriptor, {"pid": os.getpid(), "since": _now(), "config": str(self.config)})
+        write_holder(descriptor, {"pid": os.getpid(), "since": now_in_words(), "config": str(self.config)})
         return descriptor
 
     def tidy(self) -> None:
         """Removes what tells others where this instance is reached."""
-        for place in (self.running_file, self._note, self.socket):
+        for place in (self.running_file, self.note, self.socket):
             with contextlib.suppress(OSError):
                 place.unlink()
 
@@ -259,22 +260,6 @@ class Instance:
             why = "" if isinstance(error, BadState) else f"the state folder {self.state} may not be made here"
             raise BadState(f"{why} ({error.strerror}); choose one with --state" if why else str(error)) from error
 
-    def announce(self, urls: Sequence[str], pid: int | None = None) -> None:
-        """Tells clients of this user where this instance is reached. `pid` is whom to signal, else we."""
-        told = {"pid": pid or os.getpid(), "since": _now(), "config": str(self.config), "state": str(self.state)}
-        text = json.dumps({**told, "socket": str(self.socket), "urls": list(urls)})
-        _write(self.running_file, text)
-        with contextlib.suppress(OSError):  # a home that cannot be written costs only the finding from elsewhere
-            self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(self._note, text)
-
-
-def _write(place: Path, text: str) -> None:
-    new = place.with_suffix(".new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text + "\n")
-    new.replace(place)
-
 
 def _names_somebody(told: bytes) -> bool:
     """Whether a lock file names a process that is there."""
@@ -285,7 +270,8 @@ def _names_somebody(told: bytes) -> bool:
     return False
 
 
-def _now() -> str:
+def now_in_words() -> str:
+    """The time now as notes have it, in UTC."""
     return datetime.fromtimestamp(Clock().now(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

@@ -87,9 +87,8 @@ class Credentials:
         self._root_path = root_path
         self._links: dict[str, float] = {}
         self._address = ""
-        self.owner_token = _kept(state, TOKEN_FILE, lambda: secrets.token_urlsafe(32), 20)
+        self.owner_token, self.instance = keep_secrets(state)
         self._owner = hashed(self.owner_token.encode())
-        self.instance = _kept(state, INSTANCE_FILE, lambda: secrets.token_hex(6), 4)
         self._sessions = Sessions(None if state is None else state / SESSIONS_FILE, now)
 
     # ------------------------------------------------------------ tokens
@@ -205,6 +204,12 @@ class Credentials:
         return home if foreign or "/../" in f"{parts.path}/" else asked
 
 
+def keep_secrets(state: Path | None) -> tuple[str, str]:
+    """The owner's token and the name of the instance, made where they are not there yet. Raises `CannotKeep`."""
+    token = _kept(state, TOKEN_FILE, lambda: secrets.token_urlsafe(32), 20)
+    return token, _kept(state, INSTANCE_FILE, lambda: secrets.token_hex(6), 4)
+
+
 def _kept(state: Path | None, name: str, make: Callable[[], str], shortest: int) -> str:
     """A secret from its file, made and written when there is none yet."""
     if state is None:
@@ -219,7 +224,8 @@ def _kept(state: Path | None, name: str, make: Callable[[], str], shortest: int)
         try:
             write_private(path, text + "\n")
         except OSError as error:
-            raise CannotKeep(f"{name}: cannot be written in the state folder: {error.strerror}") from error
+            remedy = "mend that, or choose another state folder with --state"
+            raise CannotKeep(f"{path} cannot be written ({error.strerror}); {remedy}") from error
     except (OSError, ValueError) as error:
         raise CannotKeep(f"{name}: cannot be read in the state folder; remove it to get a new one") from error
     if len(text) < shortest or not re.fullmatch(r"[A-Za-z0-9._~-]+", text):

@@ -126,8 +126,12 @@ def _collected(pid: int) -> bool:
 
 
 def write_holder(lock: int, about: Mapping[str, Any]) -> None:
-    """Says in the lock file who holds it, in one piece: whoever is refused may read it at any moment."""
-    os.pwrite(lock, json.dumps(about).encode().ljust(min(os.fstat(lock).st_size, 4096)), 0)
+    """Says in the lock file who holds it, in one piece: whoever is refused may read it at any moment.
+
+    Without room for it that one is told less.
+    """
+    with contextlib.suppress(OSError):
+        os.pwrite(lock, json.dumps(about).encode().ljust(min(os.fstat(lock).st_size, 4096)), 0)
 
 
 def take_lock(orders: Orders) -> Orders:

@@ -12,7 +12,7 @@ import pytest
 
 from app.cli import main
 from app.cli.service import options_of
-from app.running import announced, running
+from app.running import announce, announced, running
 from app.settings import (
     SYSTEM_STATE,
     BadState,
@@ -131,7 +131,7 @@ def test_a_folder_of_somebody_else_is_refused(home, monkeypatch):
 def test_the_second_names_the_first_and_touches_nothing(home):
     instance = Instance(config(home), home / "st")
     with instance.lock():
-        instance.announce(["http://127.0.0.1:1/"])
+        announce(instance, ["http://127.0.0.1:1/"])
         before = {file.name: file.read_bytes() for file in instance.state.iterdir()}
         since = json.loads(before["lock"])["since"]
         with pytest.raises(InstanceTaken) as caught, instance.lock():
@@ -172,7 +172,7 @@ def one_that_says_it_runs(home, name):
     """An instance that says it runs, and the socket where somebody answers."""
     instance = Instance(config(home / name), home / f"{name}.s")
     instance.make_state()
-    instance.announce(["http://127.0.0.1:1/"])
+    announce(instance, ["http://127.0.0.1:1/"])
     return instance
 
 
@@ -215,13 +215,13 @@ def test_shutdown_returns_when_the_lock_is_free(home, capsys):
     with FakeService(one.socket) as service:
         service.answers["POST", "/api/v1/shutdown"] = 202, {"phase": "leaving"}
         with one.lock():
-            one.announce([])
+            announce(one, [])
             # the lock's end takes the socket's name away, so keep it for the service of this test
             assert main(["shutdown", "--timeout", "0.01"]) == 5
             assert capsys.readouterr().err == "the service is still leaving\n"
             assert main(["down", "--no-wait"]) == 0
             one.socket.rename(home / "kept")
-        one.announce([])
+        announce(one, [])
         (home / "kept").rename(one.socket)
         assert main(["down"]) == 0
         assert capsys.readouterr().out == "the service has ended\n"

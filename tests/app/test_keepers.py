@@ -51,7 +51,8 @@ def refuse(*_):
 os.execv = refuse
 folder = Path(sys.argv[1])
 try:
-    become_kept(Instance(folder / "quarterdeck.toml", folder / "state"))
+    instance = Instance(folder / "quarterdeck.toml", folder / "state")
+    become_kept(instance, instance.take_lock())
 except OSError as error:
     try:
         print(error.strerror, "and", os.waitpid(-1, os.WNOHANG), "is left")
