@@ -8,14 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from app import kept
 from app.kept import Kept
 
 
 @pytest.mark.asyncio
 @pytest.mark.row(35)
 async def test_what_compresses_does_not_wait_at_the_end_for_a_keeper_that_stands_still(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept, "MOMENT", 0.01)
+    monkeypatch.setattr("app.kept.MOMENT", 0.01)
     ours, theirs = socket.socketpair()
     with contextlib.closing(ours), contextlib.closing(theirs):
         kept = Kept(SimpleNamespace(mark="m", logs=tmp_path), ours, lambda: 0.0, lambda *_: None, waits=False)
