@@ -196,8 +196,8 @@ class Status:
 
     `failures` are those in a row, `tries` those that count against the limit of the restart policy; `gave_up`: they
     were too many, and it is in a long back-off. `enabled`: it may be started. `stopped_by`: who has it not wanted.
-    `matched` are the patterns that a line of the live run has matched. `slot` is the number in the pool, of a live run
-    only, and `wanted_since` the place in its line.
+    `matched` are the patterns that a line of the live run has matched. `slot` is its number in the pool `holds`, and
+    `wanted_since` the place in the line of a pool.
     """
 
     spec: WorkerSpec
@@ -228,6 +228,7 @@ class Status:
     stopped_by: str = ""
     matched: tuple[str, ...] = ()
     slot: int | None = None
+    holds: str = ""
     wanted_since: float | None = None
 
     @property

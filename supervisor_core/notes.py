@@ -28,7 +28,7 @@ STATUS: dict[str, tuple[object, tuple[type, ...]]] = {
     "pid": (None, (int,)), "deadline": (None, NUMBER), "failures": (0, (int,)), "restarts": (0, (int,)),
     "blame": (None, (str,)), "stuck": (False, (bool,)), "removing": (False, (bool,)),
     "cycling": (False, (bool,)), "leader_gone": (None, (int,)), "gave_up": (False, (bool,)), "enabled": (True, (bool,)),
-    "stopped_by": ("", (str,)), "slot": (None, (int,)), "wanted_since": (None, NUMBER),
+    "stopped_by": ("", (str,)), "slot": (None, (int,)), "holds": ("", (str,)), "wanted_since": (None, NUMBER),
 }  # fmt: skip
 """Fields of `Status` that are noted when they are not as usual, and of what type they are."""
 
@@ -79,7 +79,7 @@ class Remembered:
         status = replace(
             self.status, state=State.STARTING, run=run, pid=pid, since=now,
             deadline=now + self.status.spec.restart.stable_after, ready=False, stuck=False, cycling=False,
-            leader_gone=None, health=Health.UNKNOWN, gave_up=False, matched=(), slot=None,
+            leader_gone=None, health=Health.UNKNOWN, gave_up=False, matched=(), slot=None, holds="",
         )  # fmt: skip
         return Remembered(status)
 

@@ -21,9 +21,14 @@ _WORD = re.compile(r"\{(\{slot\})\}|\{slot\}")
 
 
 def holders(pool: str, statuses: Mapping[str, Status]) -> list[Status]:
-    """Those whose runs have a slot, by its number."""
-    found = [s for s in statuses.values() if s.live and s.spec.pool is not None and s.spec.pool.name == pool]
+    """Those whose runs have a slot, by its number; of a run that began without one, its spec says which it needs."""
+    found = [s for s in statuses.values() if s.live and held_by(s) == pool]
     return sorted(found, key=lambda s: (-1 if s.slot is None else s.slot, by_name(s.name)))
+
+
+def held_by(status: Status) -> str:
+    """The pool whose slot a live run takes; "" for none. A newer config changes nothing in that."""
+    return status.holds or (status.spec.pool.name if status.spec.pool is not None else "")
 
 
 def line(pool: str, statuses: Mapping[str, Status]) -> list[Status]:

@@ -89,7 +89,7 @@ def serve(turn: Turn, pool: str) -> None:
             slot = next(number for number in range(slots) if number not in taken)
             taken.add(slot)
             count += 1
-            turn.step(status.name, Cause.ADMIT, slot=slot)
+            turn.step(status.name, Cause.ADMIT, slot=slot, holds=pool)
         elif (reasons := no_slot(status.spec.pool)) != status.blocked_on:
             turn.put(status.name, "pool", blocked_on=reasons)
 

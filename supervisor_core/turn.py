@@ -19,7 +19,7 @@ from .graph import SHOWN_TO_DEPENDENTS, Graph
 from .messages import Action, Changed, Event, Interrupt, KillRun, Launch, PhaseChanged, Removed, Watch
 from .model import LIVE, REST, Health, Phase, Requirement, State, Status, WorkerSpec
 from .notes import digest_of
-from .pools import spec_of_run
+from .pools import held_by, spec_of_run
 from .table import TABLE, Cause
 
 WORDS = frozenset({"blocked_on", "waiting_for", "dependents"})
@@ -80,8 +80,8 @@ class Turn:
             self.wake_dependents(name)
         if (old.live, old.stuck) != (new.live, new.stuck):
             self.wake_targets(name)
-        if old.live and not new.live and old.spec.pool is not None:
-            self.pools.add(old.spec.pool.name)
+        if old.live and not new.live and (pool := held_by(old)):
+            self.pools.add(pool)
         return new
 
     def remember(self, name: str, **changes: Any) -> Memory:
@@ -258,7 +258,7 @@ class Turn:
             case State.BLOCKED if before in REST and spec.pool is not None:
                 changes["wanted_since"] = self.now
         if state not in LIVE:
-            changes.update(slot=None, matched=())
+            changes.update(slot=None, holds="", matched=())
             changes.update(pid=None, leader_gone=None, stuck=False, cycling=False, health=Health.UNKNOWN)
             changes["outdated"] = False
 

@@ -17,7 +17,7 @@ from .problems import Problem, not_durable, refused, shown
 from .routes import Call
 from .select import MOST, pick, status_of
 
-ACTIONS = ("start", "stop", "restart", "kill")
+ACTIONS = ("start", "stop", "restart", "kill", "enable", "disable")
 REPLICAS = 1000
 
 

@@ -16,7 +16,7 @@ from supervisor_core.lines import Line, View
 from supervisor_core.messages import Shutdown
 from supervisor_core.model import Status
 
-from ..watchers.operations import KeyReused
+from ..watchers.operations import SWITCHES, KeyReused
 from ..watchers.outcome import Operation, wants_run
 from . import wire
 from .detail import probed
@@ -68,14 +68,7 @@ def switch(action: str) -> Handler:
         name = call.request.path_params["name"]
         find(call.host.snapshot(), name)
         body = await read_object(call.request, reason=str, if_version=str)
-        refuse_outdated(call, name, body.get("if_version"))
-        try:
-            operation = await call.services.operations.switch(
-                action, name, by=call.caller.who, reason=body.get("reason", "")[:500]
-            )
-        except Refused as refusal:
-            raise refused(refusal.code, str(refusal)) from None
-        call.request.state.operation = operation.id
+        operation = await give(call, action, name, body=body)
         return await acknowledge(call, operation)
 
     return handler
@@ -108,15 +101,11 @@ async def give(
         if known is not None:
             return known
         refuse_outdated(call, name, body.get("if_version"))
-        given = await operations.give(
-            action,
-            name,
-            by=call.caller.who,
-            cascade=cascade,
-            until=until,
-            reason=body.get("reason", "")[:500],
-            key=key,
-        )
+        who, reason = call.caller.who, body.get("reason", "")[:500]
+        if action in SWITCHES:
+            given = await operations.switch(action, name, by=who, reason=reason)
+        else:
+            given = await operations.give(action, name, by=who, cascade=cascade, until=until, reason=reason, key=key)
         call.request.state.operation = given.id
         return given
     except Refused as refusal:

@@ -54,6 +54,14 @@ async def test_who_may_and_what_is_asked_of_whom() -> None:
 
 
 @virtual
+async def test_many_are_disabled_with_one_request() -> None:
+    async with site(a_program("web"), a_program("db")) as s, s.client("operator") as c:
+        answer = await c.post("/api/v1/actions", json={"action": "disable", "workers": ["web", "db"]})
+        assert [(each["worker"], each["status"]) for each in answer.json()["answers"]] == [("web", 200), ("db", 200)]
+        assert not any(status.enabled for status in s.host.machine.statuses.values())
+
+
+@virtual
 async def test_an_order_under_way_is_superseded() -> None:
     async with site(a_program("web")) as s, s.client("operator") as c:
         s.host.come_up("web", 100)

@@ -44,6 +44,13 @@ def in_pool(pool: str, statuses: Iterable[Status]) -> list[Status]:
     return [status for status in statuses if status.spec.pool is not None and status.spec.pool.name == pool]
 
 
+def holding(pool: str, statuses: Iterable[Status]) -> list[Status]:
+    """The oracle: whose live runs have a slot of it; one that began without goes by its spec."""
+    statuses = list(statuses)
+    without = [status for status in in_pool(pool, statuses) if not status.holds]
+    return [status for status in statuses if status.holds == pool] + without
+
+
 def in_line(pool: str, statuses: dict[str, Status]) -> list[Status]:
     """The oracle: who lacks nothing but a slot."""
     return [

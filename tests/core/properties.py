@@ -40,7 +40,7 @@ from supervisor_core.model import (
 )
 from supervisor_core.settle import settle
 from supervisor_core.turn import Turn
-from tests.core.oracles import fold, holders, in_line, in_pool, is_met
+from tests.core.oracles import fold, holders, holding, in_line, is_met
 
 PROPERTIES = (
     "never two live runs of a worker",
@@ -174,7 +174,7 @@ class World:
         if pool is None:
             return
         slot = self.statuses[action.name].slot
-        others = in_pool(pool.name, [self.statuses[name] for name in self.runs if name in self.statuses])
+        others = holding(pool.name, [self.statuses[name] for name in self.runs if name in self.statuses])
         fits = slot in range(pool.slots) and slot not in {other.slot for other in others} and len(others) < pool.slots
         self.check(
             "a pool has at most as many live runs as slots, each with another slot", fits, (action, slot, others)
@@ -187,14 +187,16 @@ class World:
             return
         launched = {action.name for action in outcome.actions if isinstance(action, Launch)}
         for pool in {status.spec.pool for status in self.statuses.values() if status.spec.pool is not None}:
-            having = in_pool(pool.name, [self.statuses[name] for name in self.runs if name in self.statuses])
+            having = holding(pool.name, [self.statuses[name] for name in self.runs if name in self.statuses])
             for waiting in in_line(pool.name, self.statuses):
                 assert waiting.spec.pool is not None
                 slots = waiting.spec.pool.slots
                 self.check(first, len(having) >= slots, (waiting, having))
                 for other in having:
-                    assert other.spec.pool is not None
-                    if other.name in launched and other.spec.pool.slots <= slots:
+                    first_come = (
+                        other.name in launched and other.spec.pool is not None and other.spec.pool.slots <= slots
+                    )
+                    if first_come and not any(edge.name in launched for edge in waiting.spec.requires):
                         keys = [(each.wanted_since or 0.0, each.name) for each in (other, waiting)]
                         self.check(first, keys[0] < keys[1], keys)
 
