@@ -38,10 +38,11 @@ class Ground(Protocol):
         """Whom a signal for the service is for."""
         ...
 
-    @property
-    def fresh(self) -> bool:
-        """Whether the service has just been started, and not this process alone in the place of one that has died."""
-        ...
+    fresh: bool
+    """Whether the service has just been started, and not this process alone in the place of one that has died."""
+
+    left: bool
+    """Whether the service before that one had been told to leave, so that whatever has ended since was stopped."""
 
     def came(self) -> None:
         """The service is up and doing."""
@@ -100,7 +101,7 @@ class Ground(Protocol):
 class InProcess:
     """Everything here. `troubled` hears of output that cannot be stored."""
 
-    fresh, outlives = True, False
+    fresh, left, outlives = True, False, False
 
     def __init__(self, config: Config, instance: Instance, now: Now, troubled: Told) -> None:
         self._instance = instance

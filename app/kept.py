@@ -45,7 +45,7 @@ class Kept:
         self.spawner = KeptSpawner(channel, instance.mark, self._revive)
         self.store = KeptLogs(instance.logs, self.spawner.send)
         self.spawner.on_message = self._take
-        self.fresh, self._waits = True, waits
+        self.fresh, self.left, self._waits = True, False, waits
         self._keepers = Keepers()
         self._left: Mapping[str, Any] = {}
         self._trouble: tuple[int, str] = (0, "")
@@ -62,7 +62,7 @@ class Kept:
         self._loop = asyncio.get_running_loop()
         left = await self.spawner.greet()
         self._waits = False
-        self.fresh, self._left = "came" not in left, left
+        self.fresh, self.left, self._left = "came" not in left, "left" in left, left
         return left
 
     async def connect(self, config: Config) -> None:

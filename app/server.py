@@ -143,7 +143,7 @@ class _Service:
 
     async def run(self) -> int:
         self._listen_to_signals()
-        self.supervisor.adopt(self.specs, fresh=self.ground.fresh)
+        self.supervisor.adopt(self.specs, fresh=self.ground.fresh, left=self.ground.left)
         if self.options.names and self.ground.fresh:
             for refusal in lifecycle.want(self.supervisor, self.specs):
                 say(f"note    {refusal}")

@@ -40,12 +40,14 @@ def adoption(
     now: float,
     *,
     fresh: bool = False,
+    left: bool = False,
     by: str = "config",
 ) -> Adoption:
     """Reads what was noted of the workers of `specs`, and of those that are in no config any more.
 
     One of these whose run goes on is added as *removing*, so that it is stopped in order and not forgotten. `fresh`:
-    the service was started, not its manager alone. A run that is alive is never left out, whatever its note says.
+    the service was started, not its manager alone; `left`: the one before had been told to leave. A run that is alive
+    is never left out, whatever its note says.
     """
     recalled, words = _recalled(notes)
     alive: dict[str, tuple[int, int]] = {}
@@ -58,7 +60,13 @@ def adoption(
     adds, named = [], set()
     for spec in specs:
         named.add(spec.name)
-        adds.append(Add(spec, _of_config(spec, recalled.get(spec.name), fresh=fresh), by=by))
+        adds.append(
+            Add(
+                spec,
+                _of_config(spec, recalled.get(spec.name), fresh=fresh, over=left and spec.name not in alive),
+                by=by,
+            )
+        )
     numbers = {}
     for name, remembered in recalled.items():
         if name in named:
@@ -80,14 +88,14 @@ def _recalled(notes: Mapping[str, bytes]) -> tuple[dict[str, Remembered], dict[s
     return recalled, words
 
 
-def _of_config(spec: WorkerSpec, noted: Remembered | None, *, fresh: bool) -> Remembered | None:
+def _of_config(spec: WorkerSpec, noted: Remembered | None, *, fresh: bool, over: bool) -> Remembered | None:
     """What is remembered of a worker that the config has; one that was being removed is not any more."""
     if noted is None:
         return None
     if noted.status.removing:
         wanted = spec.autostart and noted.status.enabled
         noted = replace(noted, status=replace(noted.status, removing=False, wanted=wanted))
-    return noted.fresh() if fresh else noted
+    return noted.fresh(over=over) if fresh else noted
 
 
 def _left_over(noted: Remembered, by: str) -> Remembered:

@@ -60,15 +60,20 @@ class Remembered:
     as_new: bool = False
     left: bool = False
 
-    def fresh(self) -> "Remembered":
+    def fresh(self, *, over: bool = False) -> "Remembered":
         """For the start of a service, not of its manager alone: a live run goes on, all else begins anew.
 
-        Unless somebody had it stopped and the service was cut off since, by a power cut say: then it stays so.
+        Unless somebody had it stopped and the service was cut off since, by a power cut say: then it stays so. `over`:
+        all had been told to leave, and the run noted as live has ended since, which is how it was to end.
         """
-        if self.status.live or (self._is_stopped and not self.left):
+        now, memory = self.status, Memory()
+        new = Status(now.spec, run=now.run, last_exit=now.last_exit, enabled=now.enabled)
+        if not over and (now.live or (self._is_stopped and not self.left)):
             return self
-        now = self.status
-        return Remembered(Status(now.spec, run=now.run, last_exit=now.last_exit, enabled=now.enabled), as_new=True)
+        if now.live:
+            new = replace(new, state=State.STOPPING, pid=now.pid, slot=now.slot)
+            memory = Memory(interrupted=Cause.RELEASE, ended_by="service", launched=self.memory.launched)
+        return Remembered(new, memory, as_new=True)
 
     @property
     def _is_stopped(self) -> bool:

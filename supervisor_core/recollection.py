@@ -29,15 +29,16 @@ class Recollection:
         self._live: dict[str, int] = {}
         self._leaving = False
 
-    def adopt(self, supervisor: "Supervisor", specs: Iterable[WorkerSpec], *, fresh: bool) -> None:
+    def adopt(self, supervisor: "Supervisor", specs: Iterable[WorkerSpec], *, fresh: bool, left: bool) -> None:
         """Adds the workers of `specs`, and those in no config whose runs go on, from what was noted of them.
 
         `fresh`: the service was started, not its manager alone, so that only what is alive goes on.
+        `left`: the one before had been told to leave, so that what has ended since was stopped.
         """
         spawner = self._spawner = supervisor.spawner
         self._written = dict(spawner.notes())
         live = spawner.live()
-        adopted = adoption(specs, self._written, live, supervisor.clock.now(), fresh=fresh)
+        adopted = adoption(specs, self._written, live, supervisor.clock.now(), fresh=fresh, left=left)
         for name, words in adopted.words.items():
             supervisor.narrator.keep(name, 0, f"ERROR: {words}; what is alive goes on, the config says the rest")
         for name, run in adopted.numbers.items():

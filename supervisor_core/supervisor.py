@@ -156,10 +156,10 @@ class Supervisor:
             worker._supervisor, worker._gone = self, False
         return worker
 
-    def adopt(self, specs: Iterable[WorkerSpec], *, fresh: bool = False) -> None:
+    def adopt(self, specs: Iterable[WorkerSpec], *, fresh: bool = False, left: bool = False) -> None:
         """Adds workers before `run`, each from where an earlier supervisor left it (see `recollection.py`)."""
         with self.lock:
-            self._recollection.adopt(self, specs, fresh=fresh)
+            self._recollection.adopt(self, specs, fresh=fresh, left=left)
 
     def supervise_child(self, parent: str, work: Work) -> Worker:
         """Adds a worker named `PARENT[N]`, N counted per parent; see `Process.go`."""

@@ -295,5 +295,6 @@ class KeptSpawner:
         try:
             if self._revive is not None:
                 self._dial(self._revive())
-        except OSError:
+        except OSError:  # as a rule no descriptor is left for all that it is to hold: a later one may have all
+            self._post.close(0)
             self._lost()

@@ -29,6 +29,9 @@ CAME = "came"
 """The keepsake that tells a successor from the first service. It is written down: without it, what was stopped by hand
 would be started when the keeper dies between two services."""
 
+LEFT = "left"
+"""The keepsake that tells a first service that all of the life before was told to leave."""
+
 AT_ONCE = 100
 """Orphans that are collected in one turn of the loop."""
 
@@ -116,6 +119,21 @@ class Desk:
             self._runs.forest.leaders.discard(self._service.pid)
         self.begin()
 
+    def life_was_left(self) -> None:
+        """What ended in the life before was told to, by whomever: a service that comes is to know."""
+        self._keepsakes[LEFT] = True
+
+    def troubled(self, error: OSError) -> None:
+        """Says why nothing can be written down, once for each reason."""
+        self._owing()
+        if self._trouble and isinstance(error, NotYet):  # the reason was told
+            return
+        sentence = f"the state folder cannot be written ({error.strerror}); until it can, a crash may lose what changes"
+        trouble = {"t": "trouble", "about": sentence, "errno": error.errno or 0}
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._tell(trouble)
+
     def calm(self) -> None:
         """All is written down again."""
         self._trouble = {}
@@ -137,7 +155,7 @@ class Desk:
             self._tell_of_run,
             self._now,
             lambda: not self._service.up,
-            self._troubled,
+            self.troubled,
             subreaper=self._subreaper and not self._orders.adopted,
         )
         self._runs.take_over(self._handed)
@@ -235,7 +253,7 @@ class Desk:
             self._book.sync()
         except OSError as failure:
             error = failure.strerror or str(failure)
-            self._troubled(failure)
+            self.troubled(failure)
         self._tell({"t": "synced", "id": message["id"], "error": error})
 
     # ------------------------------------------------------------ told
@@ -248,23 +266,12 @@ class Desk:
             self._loop.call_soon(self._when_empty)
         return self._tell(message, fds)
 
-    def _troubled(self, error: OSError) -> None:
-        """Says why nothing can be written down, once for each reason."""
-        self._owing()
-        if self._trouble and isinstance(error, NotYet):  # the reason was told
-            return
-        sentence = f"the state folder cannot be written ({error.strerror}); until it can, a crash may lose what changes"
-        trouble = {"t": "trouble", "about": sentence, "errno": error.errno or 0}
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self._tell(trouble)
-
     @contextlib.contextmanager
     def _carrying_on(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            self._troubled(error)
+            self.troubled(error)
 
 
 def key_of(text: str) -> Key:

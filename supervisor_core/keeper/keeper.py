@@ -15,12 +15,13 @@ import socket
 import sys
 from dataclasses import replace
 
-from ..children import Ended, room
+from ..children import Ended, procfs, room
 from ..clock import Clock
 from ..errors import SupervisorError
 from ..failing import point
 from .book import Book
-from .desk import Desk
+from .desk import CAME, Desk
+from .foreign import boot_id
 from .loop import Loop
 from .orders import HELD, Orders, command, take_lock
 from .service import Service
@@ -39,7 +40,8 @@ SOON = 0.01
 """Seconds until another try to execute anew."""
 
 LEAVING = "leaving"
-"""What is written down when everything is to end, so that a keeper which comes in between goes on with it."""
+"""What is written down when everything is to end: which service was told, so that a keeper which comes in between goes
+on with it and one of a later life does not; and when that service had come, so that the next life knows."""
 
 UNDER_WAY = 20.0
 """Seconds for starts that are under way, before an upgrade: the service says nothing else meanwhile."""
@@ -63,7 +65,10 @@ class Keeper:
         self._has_come = orders.come or orders.awaits or bool(orders.handed)
         """Whether a service was up and doing once: from then on there is to be one."""
         self._owing = self._heard = False
-        self._leaving = orders.awaits and bool(self._book.settings.get(LEAVING))
+        told, came = _order_of(self._book.settings.get(LEAVING))
+        self._leaving = orders.awaits and told == _identity(orders.pid)
+        if told is not None and came == self._book.settings.get(CAME):
+            self._desk.life_was_left()
         self._signals = 0
         self._status: int | None = None
         self._verdict: int | None = None
@@ -80,8 +85,6 @@ class Keeper:
             self._service.follow(self._orders.pid, socket.socket(fileno=self._orders.channel))
         if self._leaving:
             self._go_on_leaving()
-        elif self._orders.is_first:
-            self._write_leaving(False)
         if not self._orders.awaits:
             self._desk.begin()
         if self._orders.anew or self._orders.handed:
@@ -206,19 +209,20 @@ class Keeper:
 
     def _leave(self) -> None:
         """From now on the service is not started again."""
-        self._write_leaving(True)
+        if not self._leaving:
+            self._write_leaving()
         self._leaving = True
         point("leaving begun")
         self._service.give_up()
         self._desk.listeners.end()
         self._desk.when_empty(self._finish)
 
-    def _write_leaving(self, leaving: bool) -> None:
-        if leaving != bool(self._book.settings.get(LEAVING)):
-            try:
-                self._book.set(LEAVING, leaving)
-            except OSError:
-                self._settle_later()
+    def _write_leaving(self) -> None:
+        told = {"service": _identity(self._service.pid), "came": self._book.settings.get(CAME)}
+        try:
+            self._book.set(LEAVING, told)
+        except OSError as error:
+            self._desk.troubled(error)
 
     def _stop_all(self) -> None:
         """All at the same time, each in its own way."""
@@ -243,10 +247,21 @@ class Keeper:
         self._owing = False
         try:
             self._book.settle()
-        except OSError:
-            self._settle_later()
+        except OSError as error:  # which may be another reason than before
+            self._desk.troubled(error)
         else:
             self._desk.calm()
+
+
+def _identity(pid: int) -> list[object]:
+    """What no other process has, of this machine or another; that of none is nobody's."""
+    proc = procfs.read(pid) if pid else None
+    return [boot_id(), pid, proc.start if proc else 0]
+
+
+def _order_of(told: object) -> tuple[object, object]:
+    """Which service an order to leave was for, and when that had come; None where there was none."""
+    return (told.get("service"), told.get("came")) if isinstance(told, dict) else (None, None)
 
 
 def main(arguments: list[str]) -> int:

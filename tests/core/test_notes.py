@@ -9,7 +9,19 @@ import pytest
 from supervisor_core.adopting import adoption
 from supervisor_core.dossier import Memory
 from supervisor_core.errors import SupervisorError
-from supervisor_core.model import Exit, Program, Requirement, State, Status, StopPolicy, WorkerSpec
+from supervisor_core.machine import Machine
+from supervisor_core.messages import Begin, Exited
+from supervisor_core.model import (
+    Exit,
+    Program,
+    Requirement,
+    RestartPolicy,
+    RestartWhen,
+    State,
+    Status,
+    StopPolicy,
+    WorkerSpec,
+)
 from supervisor_core.notes import digest_of, recall, remember, remember_number
 from tests.core.restarts import live_through_restarts
 
@@ -116,3 +128,24 @@ def test_who_is_alive_is_never_left_out():
     assert found.numbers == {"old": 9}
     assert set(found.words) == {"damaged"}
     assert {add.spec.name: add.spec.stop for add in found.adds}["gone"] == SPEC.stop
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.RUNNING, State.STOPPING, State.KILLING])
+@pytest.mark.parametrize("when", RestartWhen)
+@pytest.mark.parametrize("code", [0, 1, None])
+@pytest.mark.parametrize("autostart", [False, True])
+def test_what_ended_after_an_order_to_leave_has_not_failed(state, when, code, autostart):
+    spec = replace(SPEC, requires=(), restart=RestartPolicy(when), autostart=autostart)
+    notes = {"web": remember(replace(LIVE, spec=spec, state=state, failures=2), Memory(tries=(1.0,)))}
+    machine = Machine(stay=True)
+    for order in (*adoption([spec], notes, [], 50.0, fresh=True, left=True).adds, Begin()):
+        machine.handle(order, 50.0)
+    machine.handle(Exited("web", 3, Exit(3, code=code, signal=15 if code is None else None)), 51.0)
+    now = machine.statuses["web"]
+    assert (now.state, now.run) == ((State.STARTING, 4) if autostart else (State.STOPPED, 3))
+    assert (now.failures, now.last_exit.by, now.last_exit.code) == (0, "service", code)
+
+
+def test_who_lives_on_after_an_order_to_leave_goes_on():
+    found = adoption([SPEC], {"web": remember(LIVE, Memory())}, [("web", 3, 12)], 50.0, fresh=True, left=True)
+    assert found.adds[0].remembered.status.state is State.RUNNING

@@ -207,3 +207,40 @@ def test_an_order_to_leave_whose_keeper_was_killed_need_not_be_repeated(tmp_path
         os.kill(service.keeper(), signal.SIGKILL)
         until(lambda: service.known_keeper() != service.pid)
         assert service.workers()["web"]["state"] == "running", "that order was for the life before"
+
+
+@pytest.mark.row(63)
+def test_an_order_to_leave_ends_no_later_life_whose_first_keeper_is_killed_at_once(tmp_path):
+    point = "keeper begins"
+    with Kept(tmp_path, stays("web"), "kept") as service:
+        service.signal(signal.SIGTERM)
+        assert service.end() == 0
+    environment = {"FAIL_AT": f"{point}:1:kill", "FAIL_ONCE": str(tmp_path)}
+    with Kept(tmp_path, "", "kept", environment=environment) as service:
+        until(lambda: service.known_keeper() not in (0, service.pid))
+        assert (tmp_path / point).exists()
+        until(lambda: service.workers()["web"]["state"] == "running")
+
+
+@pytest.mark.row(63)
+def test_whom_the_keeper_had_to_stop_the_next_start_begins_anew(tmp_path):
+    """Not as one that ended by itself: neither done, nor with a failure. So does what somebody had stopped."""
+    polite = f"[worker.polite]\ncommand = {zoo('until', 'TERM', 'write', 'forever', 'rate=1', 'exit', '0')}\n"
+    once = stays("once", more='restart = "never"\n')
+    with Kept(tmp_path, stays("db", "stopped") + once + polite + "start_seconds = 0\n", "kept") as service:
+        runs = {name: service.workers()[name]["run"] for name in ("db", "once", "polite") if service.pid_of(name)}
+        with service.client() as client:
+            client.post("/workers/stopped/stop")
+        os.kill(service.manager(), signal.SIGSTOP)
+        service.signal(signal.SIGTERM)
+        assert service.end() == 1, "nobody knows whether it was a clean end"
+        assert not left(service.state)
+    with Kept(tmp_path, "", "kept") as service:
+        for name in ("db", "stopped", "once", "polite"):
+            service.pid_of(name)
+        rows = service.workers()
+        assert {name: rows[name]["run"] for name in runs} == {name: run + 1 for name, run in runs.items()}
+        assert {row["failures"] for row in rows.values()} == {0}
+        with service.client() as client:
+            ends = {name: client.get("/runs", params={"worker": name}).json()["runs"][-1] for name in runs}
+        assert {(end["run"], end["cause"], end["by"]) for end in ends.values()} == {(1, "service", "service")}
