@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -284,6 +285,16 @@ def test_who_has_not_run_is_not_read_again(worker: Worker, looks: Looks, monkeyp
     before = own()
     looks.at(worker.target)
     assert own() == before + 1
+
+
+def test_of_several_processes_one_that_is_not_shown_makes_the_sum_unknown() -> None:
+    """A sum of the others would be too small, and nobody would know."""
+    shown = proc.Numbers(1, 5, 5, 10, alive=True, cpu=1.0, threads=1, memory=MIB, fds=3, read=0, written=0)
+    hidden = replace(shown, fds=None, read=None, written=None)
+    trees = Trees(MINE, Clock(), keep=0)
+    later = {5: replace(shown, cpu=1.5), 6: replace(hidden, cpu=1.25)}
+    used = trees._sums({5: shown, 6: hidden}, later, 1.0)
+    assert used == (75, 2 * MIB, None, 2, 2, None, None)
 
 
 AS_NOBODY = """

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_core.children import Ended, LaunchRequest
-from supervisor_core.children.cgroup import PREFIX, Group, Groups, ground, own_group, sweep
+from supervisor_core.children.cgroup import PREFIX, Group, Groups, ground, keeps_memory, own_group, sweep
 from supervisor_core.children.forest import Forest
 from supervisor_core.children.local import LocalSpawner
 from supervisor_core.children.tree import Tree
@@ -286,3 +286,22 @@ def test_groups_of_a_crashed_instance_go_and_those_of_a_living_one_stay(base, su
     survivor.wait()
     sweep(base)
     assert list(base.glob(PREFIX + "*")) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "keeps"), [("1073741824\n", True), ("max\n", False), ("536870912\n", False), (None, False)]
+)
+def test_whether_the_kernel_keeps_the_memory_of_a_run(fake, monkeypatch, told, keeps):
+    """That of the group around us all would be another number: it is no limit of this run."""
+    asked = []
+    monkeypatch.setattr("supervisor_core.children.cgroup.own_group", lambda pid: asked.append(pid) or fake)
+    if told is not None:
+        (fake / "memory.max").write_text(told)
+    assert keeps_memory(77, 1024**3 + 5) is keeps
+    assert asked == [77]
+
+
+def test_of_a_process_that_has_gone_nobody_keeps_anything():
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    assert not keeps_memory(gone.pid, 1024)
