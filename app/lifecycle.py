@@ -13,7 +13,6 @@ from supervisor_core.messages import Start
 from supervisor_core.model import WorkerSpec
 from supervisor_core.supervisor import Supervisor
 
-from .delivery import Delivery
 from .drivers.alarm import WallAlarm
 from .drivers.declarations import Declarations
 from .drivers.made import Made
@@ -32,6 +31,7 @@ from .watchers.hooks import Hooks
 from .watchers.metrics.guard import Guard
 
 if TYPE_CHECKING:
+    from .delivery import Delivery
     from .web.services import Services
 
 SCHEDULES, WORKERS, SCALE = "schedules.json", "workers.json", "scale.json"
@@ -65,6 +65,7 @@ def begin(
 
     Of the schedules, of the hooks, and of who ends runs above `limits.memory` where the kernel does not.
     """
+    from .delivery import Delivery
     from .web.factory import take_config
 
     services.declarations = declared
@@ -94,7 +95,7 @@ def begin(
     }
 
 
-async def _until_over(hooks: Hooks, delivery: Delivery) -> None:
+async def _until_over(hooks: Hooks, delivery: "Delivery") -> None:
     try:
         await hooks.run()
     finally:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -263,7 +262,7 @@ def _readable(feed: bytes) -> Iterator[int | None]:
     if not feed:
         yield None
         return
-    with tempfile.TemporaryFile() as file:
+    with birth.nameless() as file:
         file.write(feed)
         file.seek(0)
         yield file.fileno()

@@ -60,7 +60,7 @@ def _start_becoming(
         "terminal": request.tty,
     }
     with contextlib.ExitStack() as ours:
-        order = ours.enter_context(_nameless())
+        order = ours.enter_context(nameless())
         marshal.dump(wish, order)
         order.seek(0)
         reading, writing = os.pipe()
@@ -84,7 +84,8 @@ def _start_becoming(
     return popen.pid, reading
 
 
-def _nameless() -> IO[bytes]:
+def nameless() -> IO[bytes]:
+    """A file without a name, in memory where the system has such."""
     if hasattr(os, "memfd_create"):
         return open(os.memfd_create("order"), "w+b")
     import tempfile  # seldom needed, and slow to import
