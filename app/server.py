@@ -136,7 +136,7 @@ class _Service:
         self.declarations = lifecycle.declarations(options, config, instance, self.host, self.supervisor)
         self.specs = self.declarations.specs
         self.upgrades = Upgrades(ground, os.getpid(), clock.now, ground.last_upgrade())
-        self._signals = 0
+        self._signals, self._followers_ended = 0, False
         self._patience: asyncio.TimerHandle | None = None
         self._places: Places | None = None
         self._tasks: list[asyncio.Task[Any]] = []
@@ -257,26 +257,39 @@ class _Service:
         self, running: "asyncio.Task[Any]", services: "Services", server: "Server", serving: "asyncio.Task[None]"
     ) -> None:
         await running  # 1. every worker is at rest or stuck, and the journal is closed
-        await self._close_web(services, server, serving)
+        await self._shut_doors(services, server, serving)
+        await self._end_followers(services)
         await self.ground.end()  # 5. the last bytes of the workers
 
     async def _step_aside(self, services: "Services", server: "Server", serving: "asyncio.Task[None]") -> None:
-        """Ends this process, and nothing else: the keeper has all that its successor must know. Does not return."""
+        """Ends this process, and nothing else: the keeper has all that its successor must know.
+
+        Returns when it is told to leave meanwhile: then no successor comes, and the workers are to be stopped in order.
+        """
         services.step_aside()
         server.hurry()
         upgrade = self.upgrades.shut(asyncio.get_running_loop().time())
-        await self._close_web(services, server, serving)
+        await self._shut_doors(services, server, serving)
+        if self._patience is None:
+            await self._end_followers(services)
+        if self._patience is not None:
+            return
         self.ground.remember(upgrade)
         self.ground.step_aside()
         sys.stdout.flush()
         os._exit(CLEAN)
 
-    async def _close_web(self, services: "Services", server: "Server", serving: "asyncio.Task[None]") -> None:
+    async def _shut_doors(self, services: "Services", server: "Server", serving: "asyncio.Task[None]") -> None:
         if self._places is not None:
             self._places.close()
         services.stopping.set()  # 2. every stream says good-bye and ends
         server.leave.set()  # 3. uvicorn leaves
         await asyncio.gather(serving, return_exceptions=True)
+
+    async def _end_followers(self, services: "Services") -> None:
+        if self._followers_ended:
+            return
+        self._followers_ended = True
         for task in self._tasks:  # 4. what follows the journal or the logs
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from tests.faults.service import ROOT, Events, Service, alive, stays, until, zoo
 from tests.faults.test_kills import Kept, config, finish, identity
+from tests.faults.test_leaving import asked as sent
 
 GAP = 1.0
 """Seconds without a service that an upgrade may cost."""
@@ -211,3 +213,29 @@ def test_what_would_not_start_takes_nobodys_place(tmp_path):
             assert "would not start" in answer.json()["detail"]
         assert service.manager() == manager
         assert service.pid_of("web") == pid
+
+
+LAST_WORDS = """
+[worker.{name}]
+command = "trap 'sleep {seconds}; echo {name} >>{order}; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+start_seconds = 0
+stop_timeout = 10
+requires = {requires}
+"""
+
+
+@pytest.mark.row(39)
+def test_an_order_to_leave_while_the_service_steps_aside_is_carried_out_in_order(tmp_path):
+    order = tmp_path / "order"
+    text = LAST_WORDS.format(name="db", seconds=0, order=order, requires=[])
+    text += LAST_WORDS.format(name="web", seconds=0.5, order=order, requires=["db"])
+    with Kept(tmp_path, text, "kept") as service:
+        until(lambda: all(service.lines(name, 1) for name in ("db", "web")))
+        more = "Content-Length: 1000\r\nContent-Type: application/json\r\n"
+        with closing(sent(service, "/workers/web/start", "POST", more, b"{")), Events(service.client()) as events:
+            with service.client() as client:
+                assert client.post("/upgrade").status_code == 202
+            events.until("bye")  # the request that never ends holds it up for a moment more
+            service.signal(signal.SIGTERM)
+            assert service.end() == 0, service.text
+    assert order.read_text().split() == ["web", "db"]
