@@ -16,7 +16,7 @@ UP = frozenset({State.STARTING, State.RUNNING})
 
 
 SHOWN_TO_DEPENDENTS = (
-    "state", "wanted", "ready", "health", "run", "pid", "cycling", "removing", "stuck", "blocked_on", "matched",
+    "spec", "state", "wanted", "ready", "health", "run", "pid", "cycling", "removing", "stuck", "blocked_on", "matched",
     "enabled", "stopped_by",
 )  # fmt: skip
 """A change of one of these can change what a dependent may do or what it says about its wait."""
