@@ -260,7 +260,7 @@ def test_keys_walk_open_and_order(service: Service, watched: Watched) -> None:
 
 def test_the_worker_page_says_why_it_waits(service: Service, watched: Watched) -> None:
     page = watched.open("/workers/waiter")
-    expect(page.locator("[data-part=reason]")).to_contain_text("waits because idle is stopped")
+    expect(page.locator("[data-part=reason]")).to_contain_text("waits for idle (stopped)")
     expect(page.locator("[data-part=reason] a")).to_have_attribute("href", "/workers/idle")
     expect(page.locator("#requires li")).to_contain_text("stopped · must be ready")
     page.goto(service.url + "/workers/broken")
