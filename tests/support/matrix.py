@@ -80,8 +80,6 @@ ROWS: Mapping[int, str] = {
 }
 
 ELSEWHERE: Mapping[int, str] = {
-    25: "probes are not built yet; a start_timeout is (scenario start_timeout)",
-    27: "the notify socket is not built yet",
     38: "not played yet: to the keeper it is a death like any other (32); limits of memory are not set on the service",
     46: "the history database is not built yet",
 }
