@@ -62,7 +62,7 @@ def test_what_was_left_out_says_why():
 
 def test_a_row_without_a_test_is_not_passed_over():
     assert lines_of(6) == ["no test ran"]
-    assert lines_of(27) == [f"not shown here: {ELSEWHERE[27]}"]
+    assert lines_of(38) == [f"not shown here: {ELSEWHERE[38]}"]
 
 
 def test_sums():
