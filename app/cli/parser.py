@@ -159,6 +159,12 @@ def _parser() -> argparse.ArgumentParser:
     apply = add("apply", "config", "make the config file rule; only what changed is restarted", "update")
     _add_waiting(apply)
 
+    for name, help in (("runs", "runs of workers, how and why they ended"), ("events", "what happened, and why")):
+        past = add(name, "history", f"show the last {help}")
+        past.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="how many (default 20)")
+        if name == "runs":
+            past.add_argument("names", nargs="*", metavar="NAME", help=f"{ADDRESSES}; also one that is no more")
+
     check = add("check", "reading", "read a config file and print every problem, without a service")
     check.add_argument("file", nargs="?", help="a config file, or one that it includes")
 

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -99,6 +99,15 @@ def size(count: float) -> str:
             return f"{count:.0f}{unit}" if count >= 10 or not unit else f"{count:.1f}{unit}"
         count /= 1024
     return f"{count:.1f}G"
+
+
+def columns(rows: Iterable[tuple[str, ...]]) -> None:
+    """Prints a table whose first row is its head, the last column cut at the terminal's width."""
+    cells = [tuple(map(clean, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)][:-1]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for *line, last in cells:
+        print(_cut("  ".join([*map(str.ljust, line, widths), last]).rstrip(), width))
 
 
 def _cut(text: str, width: int) -> str:

@@ -6,8 +6,9 @@ ledger's. Where that cannot be read, what the journal holds is answered alone. H
 Known wart: an event of the ledger has the main members of the worker's status of then, not all of them.
 """
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from starlette.responses import Response
 
@@ -91,21 +92,17 @@ async def _stored(
 ) -> tuple[Rows, bool]:
     """What the ledger holds; nothing of it where that cannot be read and the question is one of this life."""
     ledger = call.services.ledger
+    earlier = any(cursor is not None and cursor.boot != now.boot for cursor in (after, before))
     try:
         if ledger is None:
-            raise Unavailable("this program keeps no ledger")
-        page = await ledger.transitions(after, before, limit)
-    except Unavailable as error:
-        if any(cursor is not None and cursor.boot != now.boot for cursor in (after, before)):
-            if ledger is None:
-                raise UnknownLife from None
-            raise _unavailable(error) from None
-        return [], False
-    except UnknownLife:
-        if any(cursor is not None and cursor.boot != now.boot for cursor in (after, before)):
+            raise UnknownLife
+        with _readable():
+            page = await ledger.transitions(after, before, limit)
+            return [wire_past.past(row) for row in page.rows], page.more
+    except (UnknownLife, Problem):
+        if earlier:
             raise
         return [], False
-    return [wire_past.past(row) for row in page.rows], page.more
 
 
 def _cursor(params: Params, name: str) -> Cursor | None:
@@ -128,13 +125,11 @@ async def list_runs(call: Call) -> Response:
     names = params.many("worker")
     if len(names) > MOST:
         raise Problem(400, "bad_query", f"worker= names {len(names)} workers; at most {MOST} are taken")
-    try:
+    with _readable():
         found, more = await ledger.runs(names, before, limit)
-    except Unavailable as error:
-        raise _unavailable(error) from None
+        rows = [wire_past.run_row(row) for row in found]
     if not found and before is None:
         _refuse_unknown(call, names)
-    rows = [wire_past.run_row(row) for row in found]
     told = {"runs": rows, "next": rows[-1]["id"] if rows and more else None, "more": more}
     return Response(wire.dump(told), media_type=JSON)
 
@@ -150,11 +145,9 @@ async def list_audit(call: Call) -> Response:
     """GET /api/v1/audit: who asked for a change, from where, and what was answered; newest first."""
     params, ledger = Params(call.request), _ledger(call)
     limit, before = params.integer("limit", RUNS, 1, MOST), _number(params, "before")
-    try:
+    with _readable():
         found, more = await ledger.audit(before, limit)
-    except Unavailable as error:
-        raise _unavailable(error) from None
-    rows = [wire_past.audited(row) for row in found]
+        rows = [wire_past.audited(row) for row in found]
     told = {"requests": rows, "next": rows[-1]["id"] if rows and more else None, "more": more}
     return Response(wire.dump(told), media_type=JSON)
 
@@ -175,5 +168,12 @@ def _number(params: Params, name: str) -> int | None:
     return int(text)
 
 
-def _unavailable(error: Unavailable) -> Problem:
-    return Problem(503, "ledger_unavailable", str(error), headers={"Retry-After": "5"})
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Turns what goes wrong with the ledger into a `Problem`; a value that cannot be, into a damaged one."""
+    try:
+        yield
+    except Unavailable as error:
+        raise Problem(503, "ledger_unavailable", str(error), headers={"Retry-After": "5"}) from None
+    except (ValueError, TypeError, OverflowError):
+        raise Problem(503, "ledger_unavailable", "rows of the ledger are damaged; ask for others") from None

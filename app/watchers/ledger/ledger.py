@@ -3,7 +3,7 @@
 Nobody waits here without a limit. Where the disk does not answer, what was to be kept is not, a condition says so, and
 orders go on as if there were no ledger.
 
-Known wart: a stalled disk is told of after `STALL`; until then each order that wants to be synced waits `EXTRA`.
+Known wart: a stalled disk is told of after `STALL`; until then an order waits `EXTRA`, and one with a key `SURE`.
 """
 
 import asyncio
@@ -36,6 +36,9 @@ STALL = 2.0
 
 EXTRA = 0.05
 """Seconds for which an order waits for the ledger alone, when all else of it is done."""
+
+SURE = 1.0
+"""Seconds for which an order with an Idempotency-Key waits to be written down: else it might be carried out twice."""
 
 OPENING = 2.0
 """Seconds for which a question waits: the file may just be opened, or much be written before it."""
@@ -124,10 +127,10 @@ class Ledger:
     # ------------------------------------------------------------ waiting for it
 
     async def written(self) -> bool:
-        """Waits until all that was given here would survive the death of this process, a moment at most."""
+        """Waits until all that was given here would survive the death of this process; `SURE` at most."""
         if self._stalled or self._closed:
             return False
-        return await self.synced(self._ask(None))
+        return await self._came(self._ask(None), SURE)
 
     def sync(self) -> "asyncio.Future[Any]":
         """Begins to put all that was given here on the disk; to be given to `synced`."""
@@ -135,10 +138,12 @@ class Ledger:
 
     async def synced(self, begun: "asyncio.Future[Any]") -> bool:
         """Waits for a sync that was begun, a moment at most; False when it did not come to its end by then."""
-        if self._stalled:
-            return False
-        await asyncio.wait({begun}, timeout=EXTRA)
-        return begun.done() and not begun.cancelled() and begun.exception() is None
+        return not self._stalled and await self._came(begun, EXTRA)
+
+    @staticmethod
+    async def _came(asked: "asyncio.Future[Any]", seconds: float) -> bool:
+        await asyncio.wait({asked}, timeout=seconds)
+        return asked.done() and not asked.cancelled() and asked.exception() is None
 
     # ------------------------------------------------------------ asking
 

@@ -82,7 +82,9 @@ def opened(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, BUSY, isolation_level=None, check_same_thread=True)
+    connection = sqlite3.connect(path, BUSY, isolation_level=None, check_same_thread=True)
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")  # a flipped bit is no reason to fail
+    return connection
 
 
 def _check(connection: sqlite3.Connection) -> None:
@@ -117,9 +119,9 @@ def _make(path: Path) -> None:
 
 def put_aside(path: Path) -> Path:
     """Renames a file that cannot be used, and what belongs to it; gives the new name. Raises OSError."""
-    number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.stem}.damaged-{number}")):
-        number += 1
+    before = put_aside_before(path)
+    number = int(before[-1].name.rpartition("-")[2]) + 1 if before else 1
+    aside = path.with_name(f"{path.stem}.damaged-{number}")
     path.rename(aside)
     for end in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
