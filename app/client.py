@@ -111,13 +111,8 @@ class Client:
         """An operation, after at most `wait` seconds; `status` is its worker."""
         return self._ask("GET", f"/api/v1/operations/{quote(id, safe='')}", params={"wait": f"{wait:g}"}, wait=wait)
 
-    def runs(self, workers: Sequence[str], limit: int) -> Json:
-        """`{"runs", "next", "more"}`: the last ones of these workers, of all without any, newest first."""
-        return self._ask("GET", "/api/v1/runs", params={"worker": list(workers), "limit": limit})
-
-    def events(self, limit: int) -> Json:
-        """`{"events", …}`: the last ones, oldest first."""
-        return self._ask("GET", "/api/v1/events", params={"limit": limit})
+    def history(self, kind: str, **query: Any) -> Json:
+        return self._ask("GET", f"/api/v1/{kind}", params=query)
 
     def lines(self, workers: Sequence[str], **query: Any) -> Json:
         """A page of lines of one or of many workers, merged."""

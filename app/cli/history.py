@@ -30,12 +30,12 @@ def _ask_runs(client: Client, options: argparse.Namespace) -> Any:
     names: list[str] = []
     for address in options.names:
         names += [row["name"] for row in resolve(client, [address])] if is_pattern(address) else [address]
-    return client.runs(names, options.lines)
+    return client.history("runs", worker=names, limit=options.lines)
 
 
 def events(options: argparse.Namespace) -> int:
     """Prints the last transitions with their causes and who asked for them."""
-    return _print(options, lambda client, _: client.events(options.lines), "events", _events)
+    return _print(options, lambda client, _: client.history("events", limit=options.lines), "events", _events)
 
 
 def _print(options: argparse.Namespace, ask: Any, key: str, show: Any) -> int:

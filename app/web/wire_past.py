@@ -39,8 +39,8 @@ def run_row(row: RunRow) -> Json:
         "started": when_or_none(row.started),
         "ended": when_or_none(row.ended),
         "exit": {"code": row.code, "signal": row.signal, "reason": row.reason} if ended else None,
-        "cause": row.cause or None,
-        "by": row.by,
+        "cause": (row.cause or None) if ended else None,
+        "by": row.by if ended else "",
         "log": {
             "from": None if row.started is None else log_key(row.started),
             "to": None if row.ended is None else log_key(row.ended),

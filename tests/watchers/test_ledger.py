@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.watchers.ledger.account import CUT_OFF
-from supervisor_core.messages import Restart, Stop, Unhealthy
+from supervisor_core.messages import Apply, Ready, Restart, Stop, Unhealthy, Unready
 from supervisor_core.model import RestartPolicy, RestartWhen
 from tests.support.asgi import ScriptedHost, a_program
 from tests.watchers.ledgers import Life, life
@@ -89,6 +89,18 @@ async def test_a_probe_that_failed_is_the_cause(tmp_path: Path) -> None:
         assert (run.cause, run.by, run.reason) == ("probe", "policy", "GET / gave 500")
 
 
+async def test_another_config_is_the_cause_and_who_applied_it_is_named(tmp_path: Path) -> None:
+    async with life(tmp_path, a_program("web"), a_program("old")) as one:
+        one.host.come_up("web", 100)
+        one.host.come_up("old", 101)
+        await one.host.tell(Apply((a_program("web", daemon=True),), by="anna"))
+        one.host.end("web", signal=15)
+        one.host.end("old", signal=15)
+        old, web = sorted((run for run in await one.runs() if run.run == 1), key=lambda run: run.worker)
+        assert (web.worker, web.cause, web.by, web.signal) == ("web", "config", "anna", 15)
+        assert (old.worker, old.cause, old.by, old.ended is None) == ("old", "config", "anna", False)
+
+
 async def test_end_and_next_beginning_may_be_one_event(tmp_path: Path) -> None:
     async with life(tmp_path, a_program("web")) as one:
         one.host.come_up("web", 100)
@@ -163,3 +175,20 @@ async def test_the_file_is_its_owners_alone_and_a_person_may_read_it(tmp_path: P
         beside = sqlite3.connect(one.place)
         assert beside.execute("SELECT count(*) FROM transitions").fetchone()[0] > 0
         beside.close()
+
+
+async def test_who_asks_is_answered_while_more_comes_all_the_time(tmp_path: Path) -> None:
+    """A journal that grows with each look: a question is about what was when it was asked."""
+    async with life(tmp_path, a_program("web")) as one:
+        one.host.come_up("web", 100)
+        await one.runs()
+        entries = one.host.journal.entries
+
+        def growing(after: int, limit: int = 1000) -> object:
+            one.host.report(Unready("web", 1))
+            one.host.report(Ready("web", 1))
+            return entries(after, limit)
+
+        one.host.journal.entries = growing  # type: ignore[method-assign]
+        assert [row.pid for row in await one.runs()] == [100]
+        one.host.journal.entries = entries  # type: ignore[method-assign]

@@ -3,7 +3,8 @@
 Pure: no clock, no file, no thread. An account knows the runs that have no end yet. It is thrown away and made anew
 when what it counted could not be written.
 
-Known wart: who is a person is told from a list of those who are none, so a token named "policy" counts as a probe.
+Known warts: of a worker that is removed with its end no event says how it ended. Who is a person is told from a list of
+those who are none, so a token named "policy" counts as a probe.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,11 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from supervisor_core.journal import Entry, Snapshot
 from supervisor_core.messages import Changed, PhaseChanged, Removed
-from supervisor_core.model import Exit, Status
+from supervisor_core.model import Exit, State, Status
 from supervisor_core.policy import failed, words_of
 
 CUT_OFF = "unknown: the service was cut off while it ran, and who came after it knows nothing of its end"
 REPLACED = "unknown: another run was there when it was looked at next"
+REMOVED = "it was removed as soon as it had ended; its log says how that was"
 NEVER_BEGAN = "it was decided, and whoever was to begin it was gone before"
 
 SERVICE = frozenset(
@@ -28,6 +30,8 @@ OWN_NAMES = ("dependency", "config", "schedule", "memory", "service")
 ENDS = frozenset({"finished", "crashed", "exhausted", "gone", "again"})
 """Causes with which a run is over."""
 
+ENDING = frozenset({State.STOPPING, State.KILLING})
+
 BAD = frozenset({"crash", "signal", "probe", "memory", "unknown"})
 """Causes after which the last lines are kept: they mostly say why."""
 
@@ -37,7 +41,8 @@ class RunRow:
     """One run. `id` counts upwards over all workers; `ended` is None while it lives. Times in seconds since the epoch.
 
     `cause`: finished (by itself, normally), crash, signal, probe, memory, dependency, schedule, config, person,
-    service, unknown. `by` is who ended it, "" for itself. `lines` are its last ones, where its end was a bad one.
+    service, unknown; of one that lives, what is known before. `by` is who ended it, "" for itself. `lines` are its last
+    ones, where its end was a bad one.
     """
 
     id: int
@@ -96,7 +101,7 @@ class Account:
             event = entry.event
             match event:
                 case Changed(status=status):
-                    self._look(status, event.causes, entry.time)
+                    self._look(status, event.causes, entry.time, event.by)
                     self.transitions.append(
                         Transition(
                             entry.seq, entry.time, "changed", status.name, status.state, status.run, status.pid,
@@ -105,6 +110,8 @@ class Account:
                     )  # fmt: skip
                 case Removed(name=name, by=by):
                     self._seen.discard(name)
+                    if name in self.open:
+                        self._end(self.open[name], REMOVED, self.open[name].cause or "unknown", entry.time)
                     self.transitions.append(Transition(entry.seq, entry.time, "removed", name, by=by))
                 case PhaseChanged(phase=phase, by=by):
                     self.transitions.append(Transition(entry.seq, entry.time, "phase", state=phase, by=by))
@@ -137,7 +144,7 @@ class Account:
 
     # ------------------------------------------------------------ runs
 
-    def _look(self, status: Status, causes: tuple[str, ...], time: float) -> None:
+    def _look(self, status: Status, causes: tuple[str, ...], time: float, by: str = "") -> None:
         """Begins and ends runs as a status shows."""
         name, row = status.name, self.open.get(status.name)
         if name not in self._seen:
@@ -153,6 +160,9 @@ class Account:
                 self.last[name] = status.run
             elif status.pid is not None and status.pid != row.pid:
                 row = self._put(replace(row, pid=status.pid))
+            if not row.cause and status.state in ENDING and by and "attached" not in causes:
+                cause = "config" if _by_config(status, causes) else cause_of_author(by)
+                row = self._put(replace(row, cause=cause, by=by))
             self.open[name] = row
 
     def _catch_up(self, status: Status, row: RunRow | None) -> None:
@@ -166,7 +176,9 @@ class Account:
         exit = status.last_exit
         if exit is not None and exit.run == row.run:
             self.open.pop(row.worker, None)
-            self._put(_with(row, exit, cause_of(exit, status, began=row.pid is not None), exit.at or time))
+            cause = cause_of(exit, status, began=row.pid is not None)
+            cause = "config" if row.cause == "config" and cause == "person" else cause
+            self._put(_with(row, exit, cause, exit.at or time))
         elif not status.live and status.run == row.run and ("again" in causes or "gone" in causes):
             self._end(row, NEVER_BEGAN, "service", time)
         else:
@@ -180,6 +192,11 @@ class Account:
         self.runs[row.id] = row
         self.next_id = max(self.next_id, row.id + 1)
         return row
+
+
+def _by_config(status: Status, causes: tuple[str, ...]) -> bool:
+    """Whether a run that is being ended is so since another config rules: whoever applied that is no cause of it."""
+    return "changed" in causes or (status.removing and status.spec.origin == "config")
 
 
 def why(event: Changed) -> str:
@@ -212,6 +229,11 @@ def cause_of(exit: Exit, status: Status, *, began: bool = True) -> str:
         if exit.code is None:
             return "unknown" if began else "crash"
         return "crash" if failed(exit, status.spec.restart) else "finished"
+    return cause_of_author(by)
+
+
+def cause_of_author(by: str) -> str:
+    """The cause of an end that somebody asked for."""
     if by == "policy":
         return "probe"
     first = by.split(":")[0].split(" ")[0]

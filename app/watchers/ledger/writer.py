@@ -20,13 +20,12 @@ from typing import Any
 
 from supervisor_core.failing import point
 from supervisor_core.journal import Gap, Snapshot
-from supervisor_core.lines import Line, View
 
 from ...host import Host
 from ..past import Kept
 from . import retention, schema
-from .account import RunRow
 from .book import Audited, Book
+from .lines import LastLines
 from .troubles import put_aside_sentence, trouble_of
 
 log = logging.getLogger("quarterdeck.ledger")
@@ -42,12 +41,6 @@ RETRY = 1.0
 
 SWEEP_ROWS, SWEEP_SECONDS = 2_000, 3_600.0
 """After so many rows, or so long after the last time, what is too old is looked for, when something is written."""
-
-LINES, WIDTH = 20, 300
-"""Lines of a run that ended badly, and characters of each."""
-
-LINES_AT_ONCE = 200
-"""Runs of one transaction whose lines are read: after a power cut all have ended at once."""
 
 Told = Callable[[Mapping[str, str]], None]
 
@@ -69,6 +62,7 @@ class Writer:
 
     def __init__(self, path: Path, host: Host, told: Told, version: str) -> None:
         self._path, self._host, self._told, self._version = path, host, told, version
+        self._lines = LastLines(host)
         self._news: list[Kept | Audited] = []
         self._asks: deque[Ask] = deque()
         self._lock = threading.Lock()
@@ -184,7 +178,7 @@ class Writer:
         now = self._host.snapshot()
         now = self._read(book, now.cursor.seq) or now
         book.account.close_forgotten(now, self._host.now())
-        self._keep_lines(book)
+        self._lines.keep(book.account)
         self._commit(book, ())
 
     def _close(self) -> None:
@@ -198,7 +192,7 @@ class Writer:
     # ------------------------------------------------------------ writing
 
     def _write(self, book: Book, *, sync: bool) -> None:
-        self._read(book)
+        self._read(book, self._host.snapshot().cursor.seq)  # and not until nothing more comes: others are waiting
         with self._lock:
             news = list(self._news)
         if news or sync:
@@ -206,8 +200,8 @@ class Writer:
             with self._lock:
                 del self._news[: len(news)]
 
-    def _read(self, book: Book, up_to: int = 1 << 62) -> Snapshot | None:
-        """Writes the entries after those that are written, up to a number or to the last one.
+    def _read(self, book: Book, up_to: int) -> Snapshot | None:
+        """Writes the entries after those that are written, up to a number.
 
         Gives the snapshot that came in the place of entries that the journal has dropped.
         """
@@ -221,7 +215,7 @@ class Writer:
                 book.account.take(entries)
             else:
                 break
-            self._keep_lines(book)
+            self._lines.keep(book.account)
             self._commit(book, ())
         return reached
 
@@ -229,20 +223,6 @@ class Writer:
         point("ledger to be written")
         book.write(news, sync=sync)
         point("ledger written")
-
-    def _keep_lines(self, book: Book) -> None:
-        for row in book.account.bad_ends()[:LINES_AT_ONCE]:
-            if lines := self._lines(row):
-                book.account.keep_lines(row.id, lines)
-
-    def _lines(self, row: RunRow) -> tuple[str, ...]:
-        view = View((row.worker,), frozenset({"out", "err"}))
-        try:
-            page = self._host.logs.tail(view, LINES)
-        except OSError:
-            return ()  # logs on a disk that is gone are no reason to keep no runs
-        found = [item for item in (*page.items, *page.open) if isinstance(item, Line) and item.run == row.run]
-        return tuple(line.text[:WIDTH] for line in found[-LINES:])
 
     def _sweep(self, book: Book) -> None:
         """Deletes one step of what is too old or too much, when it is time to look; comes again while there is more."""
