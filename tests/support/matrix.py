@@ -76,12 +76,12 @@ ROWS: Mapping[int, str] = {
     64: "shutdown with open streams, a slow download, a stuck request",
     65: "ten thousand changes a second",
     66: "leaks over thousands of restarts",
+    72: "the same order twice: a double click, a retry",
     78: "many ranges, overlapping ones, negative ones",
 }
 
 ELSEWHERE: Mapping[int, str] = {
     38: "not played yet: to the keeper it is a death like any other (32); limits of memory are not set on the service",
-    46: "the history database is not built yet",
 }
 """Rows that cannot be shown, or not wholly, and why."""
 

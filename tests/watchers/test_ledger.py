@@ -89,6 +89,15 @@ async def test_a_probe_that_failed_is_the_cause(tmp_path: Path) -> None:
         assert (run.cause, run.by, run.reason) == ("probe", "policy", "GET / gave 500")
 
 
+async def test_a_limit_of_memory_that_was_passed_is_the_cause(tmp_path: Path) -> None:
+    async with life(tmp_path, a_program("web")) as one:
+        one.host.come_up("web", 100)
+        one.host.report(Unhealthy("web", 1, "memory: 1.2 GiB of 1 GiB"))
+        one.host.end("web", signal=15)
+        (run,) = [row for row in await one.runs() if row.run == 1]
+        assert (run.cause, run.reason) == ("memory", "memory: 1.2 GiB of 1 GiB")
+
+
 async def test_another_config_is_the_cause_and_who_applied_it_is_named(tmp_path: Path) -> None:
     async with life(tmp_path, a_program("web"), a_program("old")) as one:
         one.host.come_up("web", 100)

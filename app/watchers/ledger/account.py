@@ -221,7 +221,7 @@ def _with(row: RunRow, exit: Exit, cause: str, time: float) -> RunRow:
 def cause_of(exit: Exit, status: Status, *, began: bool = True) -> str:
     """Why a run ended, in one word of those that `RunRow` lists. `began`: it had a process."""
     by = exit.by
-    if "out of memory" in exit.reason:
+    if "out of memory" in exit.reason or (by == "policy" and exit.reason.startswith("memory: ")):
         return "memory"
     if by == "":
         if exit.signal is not None:
