@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from supervisor_core.children import procfs
 from supervisor_core.declared import LogPolicy
 from supervisor_core.keeper.client import KeptSpawner
 from supervisor_core.keeper.keeper import Keeper
@@ -17,8 +18,9 @@ from supervisor_core.keeper.wire import Wire
 
 
 @pytest.fixture
-def keeper(tmp_path):
+def keeper(tmp_path, monkeypatch):
     """A keeper that has read its book and waits for nobody; `told` is what a service would hear."""
+    monkeypatch.setattr(procfs, "become_subreaper", lambda: False)  # which would be for the life of this process
     made = Keeper(Orders(str(tmp_path), "x", ("-",)))
     made.told = []
     made._service.tell = lambda message, *_: made.told.append(message) or True
